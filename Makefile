@@ -1,0 +1,33 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check docs clean help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: $(READY) ## from the versioned data to a served, gated release and its report
+	@$(BIN)/wherry run
+
+test: $(READY) ## every test, quick ones first
+	@bash scripts/test.sh $(BIN)
+
+check: $(READY) ## format, lint, types, import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+docs: $(READY) ## the settings and command reference in docs/reference
+	@$(BIN)/python scripts/reference.py
+
+$(READY): pyproject.toml constraints.txt scripts/install.sh
+	@bash scripts/install.sh $(PYTHON) $(VENV)
+
+clean: ## stop the demo's server and remove what the runs made
+	@test ! -x $(BIN)/wherry || $(BIN)/wherry stop
+	@rm -rf .wherry .mypy_cache .pytest_cache .ruff_cache

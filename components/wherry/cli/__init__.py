@@ -1,0 +1,47 @@
+"""The `wherry` command: parse, call, show. Heavy libraries load inside the commands alone."""
+
+import sys
+
+import click
+
+import wherry
+from wherry.cli.compile import compile_pipeline
+from wherry.cli.doctor import doctor
+from wherry.cli.failure import show_failure
+from wherry.cli.models import models
+from wherry.cli.run import run
+from wherry.cli.serve import serve
+from wherry.cli.status import status, stop
+from wherry.contracts.errors import WherryError, as_wherry_error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(wherry.__version__, prog_name="wherry")
+def cli() -> None:
+    """Takes a small language model from versioned data to a gated, served release."""
+
+
+for command in (run, compile_pipeline, status, models, serve, stop, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line; every failure ends as one message with its code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        raise SystemExit(130) from None
+    except click.ClickException as usage:
+        usage.show()
+        raise SystemExit(usage.exit_code) from None
+    except (WherryError, OSError, KeyboardInterrupt) as raised:
+        raise SystemExit(_failed(raised)) from None
+    except Exception as raised:
+        # A fault of ours is shown like any other failure; --debug has the traceback.
+        raise SystemExit(_failed(raised)) from None
+
+
+def _failed(raised: BaseException) -> int:
+    error = as_wherry_error(raised)
+    show_failure(error, raised, as_json="--json" in sys.argv, debug="--debug" in sys.argv)
+    return error.exit_code

@@ -1,0 +1,36 @@
+"""wherry compile: the pipeline as YAML for Kubeflow or Vertex AI."""
+
+import json
+from pathlib import Path
+
+import click
+
+from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
+from wherry.runtime.identity import code_of
+from wherry.runtime.plan import read_plan
+
+
+@click.command(name="compile")
+@click.option("--target", type=click.Choice(["kubeflow", "vertex"]), required=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: TARGET.yaml."
+)
+@settings_option
+@pipeline_option
+@json_option
+@debug_option
+def compile_pipeline(
+    target: str, out: Path | None, settings: Path, pipeline: Path, as_json: bool, debug: bool
+) -> None:
+    """Compile the pipeline for a cluster; the settings become its parameters' defaults."""
+    from wherry.runtime.compile import compile_to
+
+    plan = read_plan(settings).for_target(target)
+    path = out or Path(f"{target}.yaml")
+    # A cluster resolves the data itself, when it runs: no checksum is fixed here.
+    arguments = plan.arguments(checksum="", code=code_of(Path.cwd()))
+    compile_to(pipeline, target, arguments, path)
+    if as_json:
+        print(json.dumps({"target": target, "path": str(path)}))
+    else:
+        print(f"{path}: {path.stat().st_size} bytes for {target}")

@@ -1,0 +1,100 @@
+"""wherry run: from versioned data to a served release on this machine."""
+
+import json
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
+from wherry.cli.show import RunDisplay
+from wherry.contracts import Deployment, Release, Source
+from wherry.contracts.record import Record
+from wherry.runtime.identity import code_of, code_tag
+from wherry.runtime.local import Run, run_pipeline
+from wherry.runtime.plan import Plan, read_plan
+from wherry.workspace import state
+
+
+@click.command()
+@settings_option
+@pipeline_option
+@click.option("--no-cache", is_flag=True, help="Run every stage, changed or not.")
+@json_option
+@debug_option
+def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool, debug: bool) -> None:
+    """Run the pipeline here: ingest, validate, tune, …, release, deploy, report.
+
+    Stages whose inputs did not change are reused. Exit code 3: the gate refused.
+    """
+    started = time.monotonic()
+    plan = read_plan(settings)
+    repo = _repo(plan)
+    source = _resolve(plan, repo)
+    with RunDisplay(Console(stderr=True, quiet=as_json, highlight=False)) as display:
+        display.console.print(f"{plan.name}: {settings} through {pipeline}, state in {state()}")
+        done = run_pipeline(
+            pipeline,
+            plan.arguments(checksum=source.checksum, code=code_of(Path.cwd()), repo=repo),
+            state=state(),
+            tag=code_tag(pipeline),
+            on_event=display.show,
+            cache=not no_cache,
+        )
+    _show(done, time.monotonic() - started, as_json=as_json)
+
+
+def _repo(plan: Plan) -> str:
+    """Makes a local path absolute: the tasks run in folders of their own."""
+    return plan.data_repo if "://" in plan.data_repo else str(Path(plan.data_repo).absolute())
+
+
+def _resolve(plan: Plan, repo: str) -> Source:
+    """Resolves the data to a content hash first: KFP's cache must follow the data, not a name."""
+    from wherry.contracts import read_settings
+    from wherry.ingest.run import resolve
+    from wherry.ingest.settings import IngestSettings
+
+    settings = read_settings(IngestSettings, dict(plan.rooms["ingest"]), where="ingest")
+    return resolve(repo, plan.data_revision, settings.path)
+
+
+def _show(run: Run, seconds: float, *, as_json: bool) -> None:
+    release = _read(Release, run, "release")
+    deployment = _read(Deployment, run, "deployment")
+    report = run.publish_report()
+    if as_json:
+        records = {"release": release, "deployment": deployment}
+        body = {key: json.loads(value.to_json()) for key, value in records.items() if value}
+        body |= {"report": str(report) if report else None, "seconds": round(seconds, 1)}
+        print(json.dumps(body, indent=2))
+        return
+    console = Console(highlight=False)
+    if release:
+        console.print(
+            f"\n[bold green]{release.name} version {release.version}[/] is the champion. "
+            f"{seconds:.0f} s in all."
+        )
+    if deployment:
+        console.print(f"[bold]Served[/]  {deployment.url}")
+        console.print(f"[bold]Try[/]     {curl(deployment)}", soft_wrap=True)
+    if report:
+        console.print(f"[bold]Report[/]  {report}", soft_wrap=True)
+
+
+def curl(deployment: Deployment) -> str:
+    """Gives a command line that asks the server a question, escaped for rich's markup."""
+    body = deployment.example.replace("'", "'\\''")
+    url = f"{deployment.url}/openai/v1/chat/completions"
+    return escape(f"curl -s {url} -H 'content-type: application/json' -d '{body}'")
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _read(kind: type[R], run: Run, name: str) -> R | None:
+    path = run.artifact(name)
+    return kind.read(path) if path else None

@@ -1,0 +1,46 @@
+"""How a tuning run went: its loss over steps, and how fast it was."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wherry.contracts.digest import Digest
+from wherry.contracts.record import Record
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The state of a tuning run after one optimizer step."""
+
+    step: int
+    """Optimizer steps done, counted from 1; 0 is the model before any."""
+    tokens: int
+    """Tokens seen so far, all epochs together, without padding."""
+    seconds: float
+    """Wall time since tuning began."""
+    train_loss: float | None
+    """Mean cross-entropy over completion tokens since the point before, in nats; None at step 0."""
+    eval_loss: float | None = None
+    """The same over the eval split, where it was measured at this step."""
+
+
+@dataclass(frozen=True)
+class LossCurve(Record):
+    """A whole tuning run, for a plot and for the lineage."""
+
+    points: tuple[CurvePoint, ...]
+    """In the order of their steps."""
+    rows: int
+    """Training rows used."""
+    epochs: float
+    """Passes over them; may be a fraction."""
+    tokens_per_second: float
+    """Over the whole run, evaluation left out."""
+    seconds: float
+    """Wall time of tuning."""
+    seed: int
+    base_digest: Digest
+    data_digest: Digest
+    """Of the training split's file."""
+    settings: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """The recipe as it ran: a flat mapping for people, such as ``{"rank": 8}``."""
+    schema: Literal["wherry.curve/1"] = "wherry.curve/1"

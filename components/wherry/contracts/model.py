@@ -1,0 +1,38 @@
+"""A model in one of its forms, with all that identifies it."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from wherry.contracts.digest import Digest
+from wherry.contracts.record import Record
+
+MODEL_NAME: Final = "model.json"
+
+
+@dataclass(frozen=True)
+class ModelRef(Record):
+    """What a folder with a model holds; lies in it as ``model.json``.
+
+    `digest` is of the weights that load: the one GGUF file, the adapter's or the
+    model's safetensors. A `Blessing` binds to it.
+    """
+
+    name: str
+    """A short name for people, such as ``SmolLM2-135M-Instruct``."""
+    format: Literal["transformers", "adapter", "gguf"]
+    file: str
+    """The weights' file, relative to the folder."""
+    digest: Digest
+    size: int
+    """Of that file, in bytes."""
+    base_uri: str
+    """Where the base model was taken from."""
+    base_digest: Digest
+    template_digest: Digest
+    """Of the chat template's text: training, evaluation and serving must share it."""
+    quantization: str = ""
+    """The GGUF type, such as ``Q8_0``, or the precision, such as ``float32``."""
+    adapter_digest: Digest | None = None
+    """Of the adapter that was merged or that this is."""
+    licence: str = ""
+    schema: Literal["wherry.model/1"] = "wherry.model/1"

@@ -1,0 +1,81 @@
+"""A registered version with its lineage, and where it runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wherry.contracts.dataset import Source
+from wherry.contracts.digest import Digest
+from wherry.contracts.record import Record
+
+
+@dataclass(frozen=True)
+class Code(Record):
+    """The code that made a version."""
+
+    version: str
+    """Of Wherry."""
+    commit: str = ""
+    """The working folder's git commit, or empty outside a repository."""
+    dirty: bool = False
+    """Whether tracked files differed from that commit."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything that a version was made from, by digest."""
+
+    data_digest: Digest
+    data_source: Source
+    base_uri: str
+    base_digest: Digest
+    adapter_digest: Digest
+    template_digest: Digest
+    settings_digest: Digest
+    """Of all stages' settings as they ran."""
+    scores_digest: Digest
+    blessing_digest: Digest
+    policy_digest: Digest
+    code: Code
+
+
+@dataclass(frozen=True)
+class Release(Record):
+    """One immutable version of a model."""
+
+    name: str
+    version: int
+    """Counted from 1 for each name."""
+    digest: Digest
+    """Of the one file that ships."""
+    uri: str
+    """Where the file lies, content-addressed."""
+    size: int
+    """In bytes."""
+    state: Literal["registered", "retired"]
+    created: str
+    """UTC, RFC 3339. For people: order follows `version`."""
+    lineage: Lineage
+    aliases: tuple[str, ...] = ()
+    schema: Literal["wherry.release/1"] = "wherry.release/1"
+
+
+@dataclass(frozen=True)
+class Deployment(Record):
+    """One release as it runs on one target."""
+
+    name: str
+    version: int
+    digest: Digest
+    target: Literal["local", "kserve", "vertex"]
+    url: str
+    """Such as ``http://127.0.0.1:8080``."""
+    generation: int
+    """The alias's generation that it was made for; an older one never overwrites a newer one."""
+    healthy: bool
+    pid: int = 0
+    """Of the local server, or 0."""
+    checks: tuple[str, ...] = ()
+    """What the smoke test asked and was answered."""
+    example: str = ""
+    """The body of a chat request that a person may try, as JSON."""
+    schema: Literal["wherry.deployment/1"] = "wherry.deployment/1"

@@ -1,0 +1,69 @@
+"""What a data suite found."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wherry.contracts.digest import Digest
+from wherry.contracts.record import Record
+
+Severity = Literal["critical", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One expectation of the suite with what was observed."""
+
+    type: str
+    """Great Expectations' name, such as ``expect_column_values_to_not_be_null``."""
+    column: str
+    severity: Severity
+    passed: bool
+    expected: str
+    """The limits, in words."""
+    observed: str
+    """What the data had, in words; never a raw value of the data."""
+    unexpected_count: int = 0
+    """Rows that broke the expectation."""
+    note: str = ""
+    """Why a team asks for this, or the exception that the check ended with."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A row that was set aside."""
+
+    split: str
+    line: int
+    """Counted from 1."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """The distribution of one feature over one split, for a plot."""
+
+    name: str
+    split: str
+    bins: tuple[str, ...]
+    """Bin or label names."""
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ValidationReport(Record):
+    """The verdict on one data set by one suite."""
+
+    passed: bool
+    """False if a critical expectation failed."""
+    dataset_digest: Digest
+    suite_digest: Digest
+    rows: int
+    expectations: tuple[Expectation, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+    columns: tuple[Column, ...] = ()
+    schema: Literal["wherry.validation/1"] = "wherry.validation/1"
+
+    @property
+    def failures(self) -> tuple[Expectation, ...]:
+        """Critical expectations that failed."""
+        return tuple(e for e in self.expectations if e.severity == "critical" and not e.passed)

@@ -1,0 +1,1 @@
+"""From a pinned version of data to a data set whose every byte is checked."""

@@ -1,0 +1,84 @@
+"""What must hold before the store changes: names, and evidence bound to one digest."""
+
+import re
+from typing import Final
+
+from wherry.contracts import Scores, digest_record
+from wherry.contracts.errors import DigestError, GateRefusedError, MissingError, SettingsError
+from wherry.ledger.records import Candidate
+
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SHIPPED: Final = "quantized"
+"""The subject of the scores of the file that ships."""
+
+
+def check_label(what: str, text: str) -> None:
+    """Refuses a name that is no DNS label: it becomes a path, a URL and a Kubernetes name.
+
+    Raises:
+        SettingsError: naming it.
+    """
+    if not _LABEL.fullmatch(text):
+        raise SettingsError(
+            f"{what} {text!r} is no DNS label.",
+            remedy="Use lower-case letters, digits and dashes, 63 at most.",
+        )
+
+
+def check_candidate(candidate: Candidate) -> None:
+    """Refuses a candidate whose evidence is not about its own digest.
+
+    Raises:
+        GateRefusedError: if its blessing did not pass, or has no check or a failed one.
+        DigestError: if blessing, scores and lineage are not of the same file.
+        MissingError: if the scores of the file itself are not there.
+        SettingsError: if its name is no DNS label.
+    """
+    check_label("name", candidate.name)
+    check_passed(candidate)
+    blessing, lineage = candidate.blessing, candidate.lineage
+    scores = shipped_scores(candidate.scores)
+    for what, found, expected in (
+        ("the blessing's model", blessing.model_digest, candidate.digest),
+        ("the scores' model", scores.model_digest, candidate.digest),
+        ("the blessing's scores", blessing.scores_digest, digest_record(scores)),
+        ("the lineage's scores", lineage.scores_digest, digest_record(scores)),
+        ("the lineage's blessing", lineage.blessing_digest, digest_record(blessing)),
+        ("the lineage's policy", lineage.policy_digest, blessing.policy_digest),
+    ):
+        if found != expected:
+            raise DigestError(
+                f"{what} has digest {found}, expected {expected}.",
+                remedy="Judge this very file by the gate, and release it with that blessing.",
+            )
+
+
+def check_passed(candidate: Candidate) -> None:
+    """Refuses a candidate that the gate did not pass on every check.
+
+    Raises:
+        GateRefusedError: with the gate's reasons.
+    """
+    blessing = candidate.blessing
+    if not blessing.passed or not blessing.checks or blessing.reasons:
+        raise GateRefusedError(
+            f"{candidate.digest} has no blessing: "
+            + ("; ".join(blessing.reasons) or "it was not judged by any check")
+            + ".",
+            remedy="Improve the model or correct the policy, and run the pipeline again.",
+        )
+
+
+def shipped_scores(scores: tuple[Scores, ...]) -> Scores:
+    """Gives the scores of the file that ships.
+
+    Raises:
+        MissingError: naming the subjects that there are.
+    """
+    for one in scores:
+        if one.subject == SHIPPED:
+            return one
+    raise MissingError(
+        f"there are no scores of {SHIPPED!r}, only of {[one.subject for one in scores]}.",
+        remedy="Evaluate the file that ships.",
+    )

@@ -1,0 +1,1 @@
+"""Report: everything that a run found, on one page to look at."""

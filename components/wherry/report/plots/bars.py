@@ -1,0 +1,171 @@
+"""Bars: horizontal ones for named things, a histogram for ranges."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from wherry.report.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks, ticks_up
+from wherry.report.scales import Scale, scale_of
+from wherry.report.words import clip, number
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar: how much of one series."""
+
+    series: str
+    value: float
+    tip: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part in its place."""
+
+    series: str
+    tip: str
+    start: float
+    """Percent from the left, or pixels from the top."""
+    length: float
+
+
+@dataclass(frozen=True)
+class BarRow:
+    """One horizontal bar."""
+
+    label: str
+    full: str
+    y: float
+    segments: tuple[Segment, ...]
+    value: str
+
+
+@dataclass(frozen=True)
+class BarPlot:
+    """Horizontal bars over one shared axis."""
+
+    frame: Frame
+    rows: tuple[BarRow, ...]
+    thickness: float
+    """Of a bar, in pixels."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One column of a histogram."""
+
+    at: float
+    """Its left edge, in percent."""
+    width: float
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Columns side by side."""
+
+    frame: Frame
+    stacks: tuple[Stack, ...]
+
+
+def bar_plot(
+    id: str,
+    title: str,
+    description: str,
+    rows: Sequence[tuple[str, Sequence[Part], str]],
+    *,
+    row_height: float = 20,
+    axis: Callable[[float], str] | None = None,
+) -> BarPlot:
+    """Lays out rows of ``(label, parts, value)`` over an axis that begins at 0.
+
+    Args:
+        id: unique on the page.
+        title: of the plot.
+        description: what it shows, in a sentence.
+        rows: from the top.
+        row_height: in pixels.
+        axis: gives a tick's text; None draws no ticks.
+    """
+    totals = [sum(part.value for part in parts) for _, parts, _ in rows]
+    scale = scale_of(totals, include=(0.0,)) if axis else Scale(0.0, max([*totals, 1e-12]))
+    frame = Frame(
+        id,
+        title,
+        description,
+        height=len(rows) * row_height,
+        left=room(label for label, _, _ in rows),
+        right=room((value for _, _, value in rows), gap=12, least=20),
+        x_ticks=ticks(scale, axis) if axis else (),
+    )
+    placed = (_row(row, (index + 0.5) * row_height, scale) for index, row in enumerate(rows))
+    return BarPlot(frame, tuple(placed), thickness=round(row_height * 0.6))
+
+
+def histogram(
+    id: str,
+    title: str,
+    description: str,
+    columns: Sequence[tuple[str, Sequence[Part]]],
+    *,
+    height: float = 168,
+) -> Histogram:
+    """Lays out columns of ``(label, parts)``, each part standing on the one before."""
+    scale = scale_of((sum(part.value for part in parts) for _, parts in columns), include=(0.0,))
+    width = 100 / max(1, len(columns))
+    y_ticks = ticks_up(scale, height, number)
+    frame = Frame(
+        id,
+        title,
+        description,
+        height=height,
+        left=room((tick.text for tick in y_ticks), gap=12),
+        right=16,
+        x_ticks=_labels([label for label, _ in columns]),
+        y_ticks=y_ticks,
+    )
+    stacks = (
+        Stack(
+            round(index * width + width * 0.06, 2),
+            round(width * 0.88, 2),
+            _stacked(parts, scale, height),
+        )
+        for index, (_, parts) in enumerate(columns)
+    )
+    return Histogram(frame, tuple(stacks))
+
+
+def _row(row: tuple[str, Sequence[Part], str], y: float, scale: Scale) -> BarRow:
+    label, parts, value = row
+    return BarRow(clip(label, LABEL_COLUMNS), label, y, _placed(parts, scale), value)
+
+
+def _placed(parts: Sequence[Part], scale: Scale) -> tuple[Segment, ...]:
+    ends = [scale.at(end) for end in accumulate(part.value for part in parts)]
+    return tuple(
+        Segment(part.series, part.tip, start, round(end - start, 2))
+        for part, start, end in zip(parts, [0.0, *ends], ends, strict=False)
+    )
+
+
+def _stacked(parts: Sequence[Part], scale: Scale, height: float) -> tuple[Segment, ...]:
+    flat = _placed(parts, scale)
+    return tuple(
+        Segment(
+            segment.series,
+            segment.tip,
+            round(height * (1 - (segment.start + segment.length) / 100), 2),
+            round(height * segment.length / 100, 2),
+        )
+        for segment in flat
+    )
+
+
+def _labels(names: Sequence[str], most: int = 7) -> tuple[Tick, ...]:
+    # At 400 pixels about seven short labels fit below a histogram.
+    every = -(-len(names) // most)
+    return tuple(
+        Tick(round(100 * (index + 0.5) / len(names), 2), name)
+        for index, name in enumerate(names)
+        if index % every == 0
+    )

@@ -1,0 +1,169 @@
+"""Scores: each metric with its interval for the three models, and each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wherry.contracts.scores import Metric
+from wherry.report.evidence import Evidence
+from wherry.report.plots.dots import Dot, DotPlot, dot_plot
+from wherry.report.sections.verdict import gain, model_name
+from wherry.report.view import Key, Signpost
+from wherry.report.words import MISSING, interval, metric, percent
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its interval, as a table cell."""
+
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """One metric or class for all three models."""
+
+    name: str
+    n: int
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class SliceBlock:
+    """One metric by class: a plot and the same as a table."""
+
+    name: str
+    plot: DotPlot
+    rows: tuple[FigureRow, ...]
+
+
+@dataclass(frozen=True)
+class ScoresSection:
+    """What the template shows of the scores."""
+
+    signpost: Signpost
+    keys: tuple[Key, ...]
+    headlines: tuple[DotPlot, ...]
+    figures: tuple[FigureRow, ...]
+    slices: tuple[SliceBlock, ...]
+    split: str
+    n: int
+    engines: str
+
+
+def scores_section(evidence: Evidence) -> ScoresSection:
+    """Gives the scores section: whatever shares were measured, by any model."""
+    names = _names(evidence, sliced=False)
+    counts = [found.n for name in names if (found := evidence.quantized.find(name))]
+    return ScoresSection(
+        signpost=_signpost(evidence),
+        keys=tuple(Key(series, model_name(series, evidence)) for series, _ in evidence.models),
+        headlines=tuple(_headline(evidence, name) for name in names),
+        figures=tuple(_figures(evidence, name, "", metric(name)) for name in names),
+        slices=tuple(_block(evidence, name) for name in _names(evidence, sliced=True)),
+        split=evidence.quantized.split,
+        n=max(counts, default=0),
+        engines=_engines(evidence),
+    )
+
+
+def _signpost(evidence: Evidence) -> Signpost:
+    found = evidence.quantized.find("accuracy")
+    share = percent(found.value if found else None)
+    return Signpost("scores", "Scores", "none", f"{share} accuracy, {gain(evidence)}")
+
+
+def _names(evidence: Evidence, *, sliced: bool) -> list[str]:
+    """Gives the names of all shares, over all rows or by slice, in their order."""
+    return list(
+        dict.fromkeys(
+            found.name
+            for _, scores in reversed(evidence.models)
+            for found in scores.metrics
+            if not found.unit and bool(found.slice) == sliced and _is_share(found)
+        )
+    )
+
+
+def _is_share(found: Metric) -> bool:
+    return found.value is None or 0 <= found.value <= 1
+
+
+def _headline(evidence: Evidence, name: str) -> DotPlot:
+    rows = []
+    for series, scores in evidence.models:
+        found = scores.find(name)
+        label = model_name(series, evidence)
+        rows.append((label, _dots(series, label, found), percent(found.value if found else None)))
+    summary = ", ".join(f"{label} {value}" for label, _, value in rows)
+    return dot_plot(f"score-{name}", metric(name), f"{summary}; whiskers are 95% intervals.", rows)
+
+
+def _dots(series: str, name: str, found: Metric | None) -> list[Dot]:
+    if found is None or found.value is None:
+        return []
+    words = interval(found.low, found.high)
+    tip = f"{name}: {percent(found.value)}" + (f" ({words})" if words else "")
+    return [Dot(series, found.value, tip, found.low, found.high)]
+
+
+def _block(evidence: Evidence, name: str) -> SliceBlock:
+    slices = _sorted_slices(evidence, name)
+    rows = [_slice_row(evidence, name, slice_) for slice_ in slices]
+    plot = dot_plot(
+        f"slices-{name}",
+        f"{metric(name)} by class",
+        f"{len(rows)} classes, sorted by the quantized file's {metric(name)}.",
+        rows,
+        row_height=22,
+    )
+    table = tuple(_figures(evidence, name, slice_, slice_) for slice_ in slices)
+    return SliceBlock(metric(name), plot, table)
+
+
+def _sorted_slices(evidence: Evidence, name: str) -> list[str]:
+    found = dict.fromkeys(
+        m.slice
+        for _, scores in reversed(evidence.models)
+        for m in scores.metrics
+        if m.name == name and m.slice
+    )
+    return sorted(found, key=lambda slice_: -_value(evidence, name, slice_))
+
+
+def _value(evidence: Evidence, name: str, slice_: str) -> float:
+    found = evidence.quantized.find(name, slice_)
+    return -1.0 if found is None or found.value is None else found.value
+
+
+def _slice_row(evidence: Evidence, name: str, slice_: str) -> tuple[str, Sequence[Dot], str]:
+    dots: list[Dot] = []
+    for series, scores in evidence.models:
+        found = scores.find(name, slice_)
+        drawn = _dots(series, f"{slice_}, {model_name(series, evidence)}", found)
+        # Three whiskers on one line are a thicket: only what ships keeps its own.
+        dots += drawn if series == "quantized" else [_bare(dot) for dot in drawn]
+    last = evidence.quantized.find(name, slice_)
+    return slice_, dots, percent(last.value if last else None, 0)
+
+
+def _bare(dot: Dot) -> Dot:
+    return Dot(dot.series, dot.value, dot.tip)
+
+
+def _figures(evidence: Evidence, name: str, slice_: str, title: str) -> FigureRow:
+    found = [scores.find(name, slice_) for _, scores in evidence.models]
+    figures = (
+        Figure(percent(each.value), interval(each.low, each.high)) if each else Figure(MISSING, "")
+        for each in found
+    )
+    return FigureRow(title, max((each.n for each in found if each), default=0), tuple(figures))
+
+
+def _engines(evidence: Evidence) -> str:
+    used = (
+        f"{model_name(series, evidence).lower()} by {scores.engine}"
+        for series, scores in evidence.models
+        if scores.engine
+    )
+    return ", ".join(used)

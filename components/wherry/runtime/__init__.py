@@ -1,0 +1,1 @@
+"""Runs a pipeline on this machine with KFP's local runner, its traps closed."""

@@ -1,0 +1,176 @@
+"""Turns a settings file into the arguments of a pipeline."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from wherry.contracts import Code
+from wherry.contracts.errors import MissingError, SettingsError
+
+_ROOMS: Final = ("ingest", "base", "validate", "tune", "evaluate", "quantize", "gate", "deploy")
+_NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+"""A DNS label: the name becomes a Kubernetes and a Vertex name too."""
+_DEPLOY_TARGET: Final = {"kubeflow": "kserve", "vertex": "vertex"}
+LONGEST_ARGUMENT: Final = 100_000
+"""In bytes. Linux refuses one argument over 128 KiB, KFP's own text included."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked to do, as read from its settings file."""
+
+    name: str
+    base_uri: str
+    data_repo: str
+    data_revision: str
+    rooms: Mapping[str, Mapping[str, Any]]
+    """Settings by room; a room that is not named has its defaults."""
+
+    def for_target(self, target: str) -> "Plan":
+        """Gives the plan as a cluster runs it: deployed where the pipeline runs.
+
+        Args:
+            target: ``kubeflow`` or ``vertex``.
+        """
+        deploy = {**self.rooms.get("deploy", {}), "target": _DEPLOY_TARGET[target]}
+        return replace(self, rooms={**self.rooms, "deploy": deploy})
+
+    def arguments(self, *, checksum: str, code: Code, repo: str = "") -> dict[str, str]:
+        """Gives the pipeline's arguments; settings travel as JSON strings.
+
+        Args:
+            checksum: of the data, so that a cached ingest follows the data.
+            code: what runs.
+            repo: instead of the settings' repository, such as its absolute path.
+        """
+        settings = {f"{room}_settings": _json(self.rooms.get(room, {})) for room in _ROOMS}
+        arguments = {
+            "name": self.name,
+            "base_uri": self.base_uri,
+            "data_repo": repo or self.data_repo,
+            "data_revision": self.data_revision,
+            "data_checksum": checksum,
+            **settings,
+            "run_settings": _json({"base": self.base_uri, **settings}),
+            "code": code.to_json(),
+        }
+        for key, value in arguments.items():
+            _check_argument(key, value)
+        return arguments
+
+
+def read_plan(path: Path) -> Plan:
+    """Reads a settings file; ``!include other.yaml`` takes in a file beside it.
+
+    Raises:
+        MissingError: if the file or an included one is not there.
+        SettingsError: if it is no YAML, or a section is unknown or of the wrong type.
+    """
+    raw = _load(path)
+    known = {"name", "base", "data", *_ROOMS}
+    if unknown := sorted(set(raw) - known):
+        raise SettingsError(
+            f"{path}: unknown section {unknown[0]!r}, expected one of {', '.join(sorted(known))}.",
+            remedy="Correct or remove it.",
+        )
+    data = _section(path, raw, "data", {"repo": ".", "revision": ""})
+    return Plan(
+        name=_named(path, raw),
+        base_uri=str(_required(path, raw, "base")),
+        data_repo=str(data["repo"]),
+        data_revision=str(data["revision"]),
+        # `base:` names the model; its room has no settings of its own in a file.
+        rooms={room: _mapping(path, raw, room) for room in _ROOMS if room != "base"},
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingError(f"{path} does not exist.", remedy="Name a file with --settings.")
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path))  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is no YAML: {error}.", remedy="Correct it.") from error
+    if not isinstance(raw, dict):
+        raise SettingsError(
+            f"{path} holds {type(raw).__name__}, expected a mapping.", remedy="Correct it."
+        )
+    return raw
+
+
+def _loader(path: Path) -> type[yaml.SafeLoader]:
+    class Loader(yaml.SafeLoader):
+        """A SafeLoader that takes in files from the same folder."""
+
+    def include(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, Any]:
+        name = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else ""
+        if not name or Path(str(name)).name != name or name == path.name:
+            raise SettingsError(
+                f"{path}: cannot include {name!r}, expected another file in the same folder.",
+                remedy="Put the file there and write its name alone.",
+            )
+        return _load(path.parent / str(name))
+
+    Loader.add_constructor("!include", include)
+    return Loader
+
+
+def _named(path: Path, raw: Mapping[str, Any]) -> str:
+    name = str(_required(path, raw, "name"))
+    if not _NAME.match(name):
+        raise SettingsError(
+            f"{path}: name {name!r} is no DNS label.",
+            remedy="Use lower-case letters, digits and dashes, 63 at most.",
+        )
+    return name
+
+
+def _required(path: Path, raw: Mapping[str, Any], key: str) -> Any:
+    if not raw.get(key):
+        raise SettingsError(f"{path} has no {key!r}.", remedy=f"Add `{key}: …`.")
+    return raw[key]
+
+
+def _mapping(path: Path, raw: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key) or {}
+    if not isinstance(value, dict):
+        raise SettingsError(
+            f"{path}: section {key!r} is {type(value).__name__}, expected a mapping.",
+            remedy="Correct it.",
+        )
+    return value
+
+
+def _section(
+    path: Path, raw: Mapping[str, Any], key: str, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    value = _mapping(path, raw, key)
+    if unknown := sorted(set(value) - set(defaults)):
+        raise SettingsError(
+            f"{path}: unknown field {key}.{unknown[0]}, expected one of {', '.join(defaults)}.",
+            remedy="Correct or remove it.",
+        )
+    return {**defaults, **value}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _check_argument(key: str, value: str) -> None:
+    if len(value.encode()) > LONGEST_ARGUMENT:
+        raise SettingsError(
+            f"{key} takes {len(value.encode())} bytes, expected at most {LONGEST_ARGUMENT}.",
+            remedy="Shorten it: data travels as artifacts, not as settings.",
+        )
+    if "python3" in value:
+        # KFP's local runner replaces the word by the interpreter's path, in data too.
+        raise SettingsError(
+            f"{key} holds the text 'python3', which KFP's local runner would replace.",
+            remedy="Rename the path or the value.",
+        )

