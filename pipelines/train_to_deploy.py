@@ -9,17 +9,17 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from kfp import dsl, kubernetes
-
-from wherry.base.component import fetch_base
 from wherry.deploy.component import deploy
 from wherry.evaluate.component import evaluate
+from wherry.quantize.component import quantize
+from wherry.validate.component import validate
+
+from wherry.base.component import fetch_base
 from wherry.gate.component import gate, refuse
 from wherry.ingest.component import ingest
-from wherry.quantize.component import quantize
 from wherry.release.component import release
 from wherry.report.component import report
 from wherry.tune.component import tune
-from wherry.validate.component import validate
 
 Target = Literal["local", "kubeflow", "vertex"]
 

@@ -76,7 +76,7 @@ def test_a_metric_is_found_by_name_and_slice() -> None:
 
 
 def test_settings_name_the_field_and_the_choices() -> None:
-    with pytest.raises(SettingsError, match="unknown field 'valeu', expected one of .*value"):
+    with pytest.raises(SettingsError, match=r"unknown field 'valeu', expected one of .*value"):
         read_settings(Metric, '{"valeu": 1}')
 
 

@@ -19,9 +19,7 @@ TOY = Path(__file__).parent / "pipelines" / "toy.py"
 
 def run(state: Path, text: str, **more: object) -> tuple[Run, list[Event]]:
     events: list[Event] = []
-    done = run_pipeline(
-        TOY, {"text": text}, state=state, tag="t", on_event=events.append, **more
-    )
+    done = run_pipeline(TOY, {"text": text}, state=state, tag="t", on_event=events.append, **more)
     return done, events
 
 

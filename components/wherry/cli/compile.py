@@ -20,7 +20,11 @@ from wherry.runtime.plan import read_plan
 @json_option
 @debug_option
 def compile_pipeline(
-    target: str, out: Path | None, settings: Path, pipeline: Path, as_json: bool, debug: bool
+    target: str,
+    out: Path | None,
+    settings: Path,
+    pipeline: Path,
+    as_json: bool,
 ) -> None:
     """Compile the pipeline for a cluster; the settings become its parameters' defaults."""
     from wherry.runtime.compile import compile_to

@@ -10,9 +10,7 @@ from rich.markup import escape
 from wherry.contracts.errors import WherryError
 
 
-def show_failure(
-    error: WherryError, raised: BaseException, *, as_json: bool, debug: bool
-) -> None:
+def show_failure(error: WherryError, raised: BaseException, *, as_json: bool, debug: bool) -> None:
     """Writes one failure to stderr, or as JSON to stdout.
 
     Args:

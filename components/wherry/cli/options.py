@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-debug_option = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."
+)
 settings_option = click.option(
     "--settings",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -25,15 +25,15 @@ from wherry.workspace import state
 @click.option("--no-cache", is_flag=True, help="Run every stage, changed or not.")
 @json_option
 @debug_option
-def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool, debug: bool) -> None:
+def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
     """Run the pipeline here: ingest, validate, tune, …, release, deploy, report.
 
     Stages whose inputs did not change are reused. Exit code 3: the gate refused.
     """
     started = time.monotonic()
     plan = read_plan(settings)
-    repo = _repo(plan)
-    source = _resolve(plan, repo)
+    repo = local_repo(plan)
+    source = resolve_data(plan, repo)
     with RunDisplay(Console(stderr=True, quiet=as_json, highlight=False)) as display:
         display.console.print(f"{plan.name}: {settings} through {pipeline}, state in {state()}")
         done = run_pipeline(
@@ -47,12 +47,12 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool, debug: bo
     _show(done, time.monotonic() - started, as_json=as_json)
 
 
-def _repo(plan: Plan) -> str:
+def local_repo(plan: Plan) -> str:
     """Makes a local path absolute: the tasks run in folders of their own."""
     return plan.data_repo if "://" in plan.data_repo else str(Path(plan.data_repo).absolute())
 
 
-def _resolve(plan: Plan, repo: str) -> Source:
+def resolve_data(plan: Plan, repo: str) -> Source:
     """Resolves the data to a content hash first: KFP's cache must follow the data, not a name."""
     from wherry.contracts import read_settings
     from wherry.ingest.run import resolve

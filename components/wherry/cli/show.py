@@ -66,7 +66,11 @@ class RunDisplay:
     def _progress(self, event: Event) -> None:
         if self._task is not None:
             self._bar.update(
-                self._task, completed=event.done, total=event.total or None, note=event.note
+                self._task,
+                completed=event.done,
+                total=event.total or None,
+                note=event.note,
+                refresh=True,
             )
         if not self.console.is_terminal and time.monotonic() - self._said >= LOG_SECONDS:
             self._said = time.monotonic()

@@ -17,7 +17,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(staged, path)
+        Path(staged).replace(path)
     except BaseException:
         Path(staged).unlink(missing_ok=True)
         raise
@@ -58,7 +58,7 @@ def staged_file(destination: Path) -> Iterator[Path]:
         yield staged
         _sync_file(staged)
         staged.chmod(0o644)
-        os.replace(staged, destination)
+        staged.replace(destination)
         sync_folder(destination.parent)
     finally:
         staged.unlink(missing_ok=True)
@@ -77,11 +77,11 @@ def _replace_folder(staged: Path, destination: Path) -> None:
     if destination.exists():
         # rename(2) replaces only an empty folder: move the old one out of the way first.
         old = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.old."))
-        os.replace(destination, old)
-        os.replace(staged, destination)
+        destination.replace(old)
+        staged.replace(destination)
         shutil.rmtree(old, ignore_errors=True)
     else:
-        os.replace(staged, destination)
+        staged.replace(destination)
     sync_folder(destination.parent)
 
 

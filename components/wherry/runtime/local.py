@@ -24,6 +24,7 @@ from wherry.contracts.errors import (
 from wherry.contracts.files import staged_file
 from wherry.progress import EVENTS_VARIABLE
 from wherry.runtime.events import Event, Reader
+from wherry.runtime.record import RECORD_NAME, RunRecord
 from wherry.workspace import HOME_VARIABLE
 
 POLL_SECONDS: Final = 0.1
@@ -113,12 +114,39 @@ def run_pipeline(
             "cache": str(state / "cache") if cache else "",
             "tag": tag,
         }
-        with run.log.open("wb") as log, _terminable(), _worker(run, state, log) as worker:
-            _send(worker, request)
-            failure = _follow(worker, run, on_event)
-        if worker.returncode != 0:
-            raise StageFailedError(failure, run) if failure else _unexplained(run, worker)
+        with _recorded(run):
+            _run_worker(run, state, request, on_event)
     return run
+
+
+@contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    """Keeps how the run ended, for `wherry status`."""
+    started = time.monotonic()
+    error: WherryError | None = None
+    try:
+        yield
+    except WherryError as raised:
+        error = raised
+        raise
+    finally:
+        RunRecord(
+            id=run.folder.name,
+            outcome="failed" if error else "done",
+            seconds=round(time.monotonic() - started, 1),
+            code=error.code if error else "",
+            note=error.message if error else "",
+        ).write(run.folder / RECORD_NAME)
+
+
+def _run_worker(
+    run: Run, state: Path, request: Mapping[str, object], on_event: Callable[[Event], None]
+) -> None:
+    with run.log.open("wb") as log, _terminable(), _worker(run, state, log) as worker:
+        _send(worker, request)
+        failure = _follow(worker, run, on_event)
+    if worker.returncode != 0:
+        raise StageFailedError(failure, run) if failure else _unexplained(run, worker)
 
 
 def _check_interpreter() -> None:

@@ -1,0 +1,168 @@
+"""wherry doctor: whether this machine can run the whole way, and what to mend."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from wherry.cli.options import debug_option, json_option, settings_option
+from wherry.contracts.errors import WherryError
+from wherry.ledger import Ledger
+from wherry.runtime.plan import Plan, read_plan
+from wherry.workspace import state
+
+_EXTRAS: Final = {
+    "pipelines": ("kfp", "kfp_kubernetes:kfp.kubernetes"),
+    "ingest": ("dvc",),
+    "validate": ("great_expectations", "tokenizers"),
+    "tune": ("torch", "transformers", "peft"),
+    "quantize": ("gguf", "xllamacpp"),
+    "report": ("jinja2",),
+    "serve": ("kserve", "xllamacpp"),
+}
+DISK_BYTES: Final = 5 * 10**9
+"""What one run of the demo may take, with room to spare."""
+MEMORY_BYTES: Final = 4 * 10**9
+"""Tuning SmolLM2-135M peaks below 3 GB."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@click.command()
+@settings_option
+@json_option
+@debug_option
+def doctor(settings: Path, as_json: bool) -> None:
+    """Check this machine: packages, disk, memory, data store, base model, port, ledger."""
+    findings = list(_look(settings))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            _show(finding)
+    if not all(finding.ok for finding in findings):
+        raise SystemExit(1)
+
+
+def _show(finding: Finding) -> None:
+    mark = ("✓", "green") if finding.ok else ("✗", "red")
+    console = Console(highlight=False)
+    console.print(Text.assemble(mark, f" {finding.what:<10} {finding.detail}"), soft_wrap=True)
+    if not finding.ok:
+        console.print(Text(f"             {finding.remedy}", "bold"), soft_wrap=True)
+
+
+def _look(settings: Path) -> Iterator[Finding]:
+    yield _python()
+    yield from (_extra(name, modules) for name, modules in _EXTRAS.items())
+    yield _room("disk", shutil.disk_usage(_existing(state())).free, DISK_BYTES, "Free some space.")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    yield _room("memory", memory, MEMORY_BYTES, "End other programs.")
+    yield _ledger()
+    try:
+        plan = read_plan(settings)
+    except WherryError as error:
+        yield Finding("settings", False, error.message, error.remedy)
+        return
+    yield Finding("settings", True, str(settings))
+    yield _data(plan)
+    yield _base(plan)
+    yield _port(int(plan.rooms["deploy"].get("port", 8080)), plan.name)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", sys.version_info >= (3, 11), version, "Use Python 3.11 or newer.")
+
+
+def _extra(name: str, modules: tuple[str, ...]) -> Finding:
+    missing = [entry for entry in modules if not _spec(entry.rpartition(":")[2])]
+    remedy = f'Run: pip install "wherry[{name}]"'
+    if missing:
+        return Finding(name, False, f"{', '.join(missing)} not installed", remedy)
+    versions = [_version(entry.partition(":")[0]) for entry in modules]
+    return Finding(name, True, ", ".join(versions))
+
+
+def _spec(module: str) -> bool:
+    parent, dot, _ = module.rpartition(".")
+    # find_spec imports the parents: look for a submodule's file instead, kfp takes seconds.
+    if not dot:
+        return find_spec(module) is not None
+    spec = find_spec(parent)
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    return folder is not None and (folder / module.rpartition(".")[2]).exists()
+
+
+def _version(module: str) -> str:
+    return f"{module} {importlib.metadata.version(module)}"
+
+
+def _room(what: str, free: int, wanted: int, remedy: str) -> Finding:
+    detail = f"{free / 1e9:.0f} GB free, {wanted / 1e9:.0f} GB wanted"
+    return Finding(what, free >= wanted, detail, remedy)
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def _ledger() -> Finding:
+    if not Ledger.exists(state()):
+        return Finding("ledger", True, f"none yet in {state()}")
+    with Ledger.open(state()) as ledger:
+        found = ledger.verify()
+    detail = f"{found.rows} audit rows, chain verified" if found.ok else found.reason
+    return Finding("ledger", found.ok, detail, f"Restore {state()} from a backup.")
+
+
+def _data(plan: Plan) -> Finding:
+    from wherry.cli.run import local_repo, resolve_data
+
+    try:
+        source = resolve_data(plan, local_repo(plan))
+    except WherryError as error:
+        return Finding("data", False, error.message, error.remedy)
+    return Finding("data", True, f"{source.path}, {source.checksum}")
+
+
+def _base(plan: Plan) -> Finding:
+    from wherry.base.run import find
+
+    if plan.base_uri.startswith("hf:"):
+        return Finding("base", True, f"{plan.base_uri}, fetched when a run needs it")
+    try:
+        return Finding("base", True, f"{plan.base_uri}, {find(plan.base_uri)}")
+    except WherryError as error:
+        return Finding("base", False, error.message, error.remedy)
+
+
+def _port(port: int, name: str) -> Finding:
+    from wherry.deploy.run import status
+
+    with socket.socket() as probe:
+        taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    live = status(name) if taken else None
+    ours = live is not None and live.url.endswith(f":{port}")
+    detail = f"{port} serves {name}" if ours else f"{port} is {'taken' if taken else 'free'}"
+    remedy = "Set deploy.port in the settings, or stop what listens there."
+    return Finding("port", ours or not taken, detail, remedy)

@@ -1,0 +1,58 @@
+"""wherry models: the versions that the store holds."""
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from wherry.cli.options import debug_option, json_option
+from wherry.contracts import Release, Scores
+from wherry.ledger import Ledger
+from wherry.workspace import state
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+@debug_option
+def models(name: str | None, as_json: bool) -> None:
+    """List the released versions, newest first; NAME narrows it to one model."""
+    rows = _rows(name)
+    if as_json:
+        print(json.dumps([json.loads(release.to_json()) for release, _ in rows], indent=2))
+    elif rows:
+        Console(highlight=False).print(_table(rows))
+    else:
+        print(f"No version of {name or 'any model'} is released in {state()}. Run: wherry run")
+
+
+def _rows(name: str | None) -> list[tuple[Release, Scores]]:
+    if not Ledger.exists(state()):
+        return []
+    with Ledger.open(state()) as ledger:
+        releases = reversed(ledger.releases(name))
+        return [(release, ledger.scores_of(release.name, release.version)) for release in releases]
+
+
+def _table(rows: list[tuple[Release, Scores]]) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for heading in ("model", "version", "alias", "accuracy", "MB", "digest", "released (UTC)"):
+        table.add_column(heading, justify="right" if heading in ("accuracy", "MB") else "left")
+    for release, scores in rows:
+        table.add_row(
+            release.name,
+            str(release.version),
+            ", ".join(release.aliases),
+            accuracy(scores),
+            f"{release.size / 1e6:.0f}",
+            release.digest.removeprefix("sha256:")[:8],
+            release.created[:16].replace("T", " "),
+        )
+    return table
+
+
+def accuracy(scores: Scores) -> str:
+    """Gives the headline score for a table, or a dash."""
+    metric = scores.find("accuracy")
+    return f"{metric.value:.1%}" if metric and metric.value is not None else "-"

@@ -1,0 +1,66 @@
+"""wherry serve: one released version in the foreground."""
+
+import click
+
+from wherry.cli.options import debug_option
+from wherry.contracts import ArtifactRef, Release
+from wherry.contracts.errors import MissingError, SettingsError
+from wherry.ledger import CHAMPION, Ledger
+from wherry.workspace import state
+
+
+@click.command()
+@click.argument("model")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--threads", default=0, show_default="all", type=click.IntRange(0))
+@debug_option
+def serve(model: str, port: int, host: str, threads: int) -> None:
+    """Serve a released version until Ctrl-C, with no change to what is deployed.
+
+    MODEL is NAME for the champion, NAME@ALIAS or NAME:VERSION.
+    """
+    _check_version(model)
+    if not Ledger.exists(state()):
+        raise MissingError(
+            f"Nothing is released in {state()}.",
+            remedy="See `wherry models`, or release a version with `wherry run`.",
+        )
+    with Ledger.open(state()) as ledger:
+        release = _find(ledger, model)
+        path = ledger.artifacts.verified(ArtifactRef(release.uri, release.digest, release.size))
+    from wherry.serve.run import run
+
+    print(f"{release.name} version {release.version} at http://{host}:{port}; Ctrl-C ends it")
+    run(
+        model=path,
+        name=release.name,
+        port=port,
+        host=host,
+        threads=threads,
+        expect_digest=release.digest,
+        expect_template=release.lineage.template_digest,
+    )
+
+
+def _check_version(model: str) -> None:
+    name, colon, version = model.partition(":")
+    if colon and not version.isdecimal():
+        raise SettingsError(
+            f"version {version!r} of {name} is no whole number.",
+            remedy="See `wherry models` for the versions.",
+        )
+
+
+def _find(ledger: Ledger, model: str) -> Release:
+    name, colon, version = model.partition(":")
+    if colon:
+        return ledger.find(name, int(version))
+    name, _, alias = model.partition("@")
+    release = ledger.release_at_alias(name, alias or CHAMPION)
+    if release is None:
+        raise MissingError(
+            f"{name!r} has no alias {alias or CHAMPION!r} in {state()}.",
+            remedy="See `wherry models`, or release a version with `wherry run`.",
+        )
+    return release

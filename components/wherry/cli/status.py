@@ -1,0 +1,84 @@
+"""wherry status and wherry stop: what is live here, and its end."""
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from wherry.cli.options import debug_option, json_option
+from wherry.contracts import Deployment, Release
+from wherry.ledger import CHAMPION, Ledger
+from wherry.runtime.record import RunRecord, last_run
+from wherry.workspace import state
+
+
+@click.command()
+@json_option
+@debug_option
+def status(as_json: bool) -> None:
+    """Show each model's champion, where it is served, and how the last run ended."""
+    champions, last = _champions(), last_run(state())
+    live = {release.name: _live(release.name) for release in champions}
+    if as_json:
+        print(json.dumps(_as_json(champions, live, last), indent=2))
+        return
+    console = Console(highlight=False)
+    if champions:
+        console.print(_table(champions, live))
+    else:
+        console.print(f"Nothing is released in {state()}. Run: wherry run")
+    if last:
+        console.print(f"\nLast run {last.id}: {last.outcome}, {last.seconds:.0f} s {last.note}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@debug_option
+def stop(name: str | None) -> None:
+    """Stop the local server of NAME, or every local server of this workspace."""
+    from wherry.deploy.run import stop as stop_server
+
+    names = [name] if name else [release.name for release in _champions()]
+    for each in names:
+        print(f"{each}: {'stopped' if stop_server(each) else 'was not running'}")
+
+
+def _champions() -> list[Release]:
+    if not Ledger.exists(state()):
+        return []
+    with Ledger.open(state()) as ledger:
+        return [release for release in ledger.releases() if CHAMPION in release.aliases]
+
+
+def _live(name: str) -> Deployment | None:
+    from wherry.deploy.run import status as deployed
+
+    return deployed(name)
+
+
+def _table(champions: list[Release], live: dict[str, Deployment | None]) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for heading in ("model", "champion", "digest", "served", "health"):
+        table.add_column(heading)
+    for release in champions:
+        server = live[release.name]
+        table.add_row(
+            release.name,
+            f"version {release.version}",
+            release.digest.removeprefix("sha256:")[:8],
+            f"version {server.version} at {server.url}" if server else "not served",
+            ("healthy" if server.healthy else "not answering") if server else "-",
+        )
+    return table
+
+
+def _as_json(
+    champions: list[Release], live: dict[str, Deployment | None], last: RunRecord | None
+) -> dict[str, Any]:
+    def plain(record: Any) -> Any:
+        return json.loads(record.to_json()) if record else None
+
+    models = [{"champion": plain(each), "deployment": plain(live[each.name])} for each in champions]
+    return {"models": models, "last_run": plain(last)}
