@@ -1,8 +1,36 @@
 """Options and fixtures that all tests share."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
+
+from tests.workspace import Workspace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the one flag that rewrites golden files."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+@dataclass(frozen=True)
+class TunedRun:
+    """The demo, run once for the whole session: the real data, model, recipe and server."""
+
+    workspace: Workspace
+    result: dict[str, Any]
+    """What ``wherry run --json`` printed."""
+
+
+@pytest.fixture(scope="session")
+def tuned_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunedRun]:
+    """Runs the demo's pipeline with the demo's settings; takes some minutes."""
+    workspace = Workspace.make(tmp_path_factory.mktemp("tuned"))
+    done = workspace.run("--json", "--debug")
+    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        yield TunedRun(workspace, json.loads(done.stdout))
+    finally:
+        workspace.end()

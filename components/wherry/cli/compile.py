@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
+from wherry.cli.preflight import check_settings
 from wherry.runtime.identity import code_of
 from wherry.runtime.plan import read_plan
 
@@ -29,7 +30,9 @@ def compile_pipeline(
     """Compile the pipeline for a cluster; the settings become its parameters' defaults."""
     from wherry.runtime.compile import compile_to
 
-    plan = read_plan(settings).for_target(target)
+    plan = read_plan(settings)
+    check_settings(plan, settings)
+    plan = plan.for_target(target)
     path = out or Path(f"{target}.yaml")
     # A cluster resolves the data itself, when it runs: no checksum is fixed here.
     arguments = plan.arguments(checksum="", code=code_of(Path.cwd()))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
+from wherry.cli.preflight import check_settings
 from wherry.cli.show import RunDisplay
 from wherry.contracts import Deployment, Release, Source
 from wherry.contracts.record import Record
@@ -32,6 +33,7 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
     """
     started = time.monotonic()
     plan = read_plan(settings)
+    check_settings(plan, settings)
     repo = local_repo(plan)
     source = resolve_data(plan, repo)
     with RunDisplay(Console(stderr=True, quiet=as_json, highlight=False)) as display:
