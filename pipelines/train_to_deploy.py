@@ -94,9 +94,9 @@ def build(target: Target = "local") -> Callable[..., Any]:
             settings=ingest_settings,
         ).set_display_name("ingest")
         dataset = data.outputs["dataset"]
-        base = (
-            fetch_base(uri=base_uri, settings=base_settings).set_display_name("fetch base").output
-        )
+        fetched = fetch_base(uri=base_uri, settings=base_settings)
+        fetched.set_display_name("fetch base").after(data)
+        base = fetched.output
         quality = validate(dataset=dataset, base=base, settings=validate_settings)
         quality.set_display_name("validate")
         before = evaluate(

@@ -17,6 +17,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        Path(staged).chmod(0o644)  # mkstemp's 0600 would hide it from another user's pod
         Path(staged).replace(path)
     except BaseException:
         Path(staged).unlink(missing_ok=True)

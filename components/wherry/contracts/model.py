@@ -1,9 +1,11 @@
 """A model in one of its forms, with all that identifies it."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Final, Literal, Self
 
-from wherry.contracts.digest import Digest
+from wherry.contracts.digest import Digest, Manifest
+from wherry.contracts.errors import DigestError
 from wherry.contracts.record import Record
 
 MODEL_NAME: Final = "model.json"
@@ -36,3 +38,21 @@ class ModelRef(Record):
     """Of the adapter that was merged or that this is."""
     licence: str = ""
     schema: Literal["wherry.model/1"] = "wherry.model/1"
+
+    @classmethod
+    def verified(cls, folder: Path) -> Self:
+        """Reads what a sealed model folder holds, after re-hashing every file of it.
+
+        Raises:
+            ManifestError: if a file is extra, missing or a link, or there is no manifest.
+            DigestError: if a file's bytes changed, or the weights are not those described.
+        """
+        hashes = {entry.path: entry.sha256 for entry in Manifest.verified(folder).files}
+        model = cls.read(folder / MODEL_NAME)
+        if hashes.get(model.file) != model.digest:
+            raise DigestError(
+                f"{folder / model.file} has digest {hashes.get(model.file)}, expected "
+                f"{model.digest}.",
+                remedy="Make the artifact again.",
+            )
+        return model

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -78,7 +79,7 @@ def ingest(
     _agree(source, checksum)
     files = _chosen(_listed(store, source), settings.folder)
     for done, (name, file) in enumerate(files.items(), 1):
-        _copy(store, file, folder / name)
+        _copy(store, file, folder / name, source.checksum)
         report.progress(done, len(files), name)
     return _described(folder, source, settings)
 
@@ -132,6 +133,22 @@ def listing_checksum(files: Sequence[TrackedFile]) -> str:
     return f"md5:{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
+def restore(checksum: str, md5: str = "") -> str:
+    """Says how a bad or lost object of a version comes back.
+
+    Args:
+        checksum: the version's content hash, such as ``md5:….dir``: its listing's name.
+        md5: the bad object's hash, or empty if it is the listing itself.
+    """
+    # `dvc push` looks at the listing alone: while that is there, it sends nothing.
+    names = [md5, checksum.removeprefix("md5:")]
+    objects = " and ".join(f"files/md5/{name[:2]}/{name[2:]}" for name in names if name)
+    return (
+        f"Delete {objects} from the store, then run dvc push where the data is whole; "
+        "where git keeps the store, git checkout brings it back."
+    )
+
+
 def _agree(source: Source, checksum: str) -> None:
     if checksum and source.checksum != checksum:
         raise ConflictError(
@@ -147,7 +164,7 @@ def _listed(store: Store, source: Source) -> Sequence[TrackedFile]:
         raise DigestError(
             f"The listing of {source.path} in the DVC store has checksum {found}, "
             f"expected {source.checksum}.",
-            remedy=_restore(source.checksum.removeprefix("md5:")),
+            remedy=restore(source.checksum),
         )
     return files
 
@@ -179,7 +196,7 @@ def _refuse_odd_name(name: str) -> None:
         )
 
 
-def _copy(store: Store, file: TrackedFile, target: Path) -> None:
+def _copy(store: Store, file: TrackedFile, target: Path, checksum: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     hashed = hashlib.md5(usedforsecurity=False)
     with store.open(file) as origin, target.open("wb") as copy:
@@ -189,16 +206,8 @@ def _copy(store: Store, file: TrackedFile, target: Path) -> None:
     if hashed.hexdigest() != file.md5:
         raise DigestError(
             f"{file.path} from the DVC store has md5 {hashed.hexdigest()}, expected {file.md5}.",
-            remedy=_restore(file.md5),
+            remedy=restore(checksum, file.md5),
         )
-
-
-def _restore(md5: str) -> str:
-    # `dvc push` skips an object that is there by name, so the bad one has to go first.
-    return (
-        f"Delete files/md5/{md5[:2]}/{md5[2:]} in the store and bring back the right one: "
-        "`dvc push` where the data is whole, or `git checkout` where git keeps the store."
-    )
 
 
 def _described(folder: Path, source: Source, settings: IngestSettings) -> Dataset:
@@ -226,8 +235,5 @@ def _described(folder: Path, source: Source, settings: IngestSettings) -> Datase
 
 
 def _counted(file: Path) -> tuple[int, set[str]]:
-    labels: set[str] = set()
-    count = 0
-    for count, row in enumerate(read_rows(file), 1):
-        labels.add(row.label)
-    return count, labels - {""}
+    labels: Counter[str] = Counter(row.label for row in read_rows(file))
+    return labels.total(), set(labels) - {""}

@@ -4,16 +4,34 @@ import getpass
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
 from dvc.scm import Git
+from dvc_objects.errors import ObjectFormatError
 
 from wherry.contracts import Source
-from wherry.contracts.errors import ConflictError, FormatError, MissingError
-from wherry.ingest.step import TrackedFile, redacted
+from wherry.contracts.errors import (
+    ConflictError,
+    DigestError,
+    FormatError,
+    MissingError,
+    WherryError,
+)
+from wherry.ingest.step import TrackedFile, redacted, restore
+
+_BROKEN: Final = (
+    ObjectFormatError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+"""What DVC's parser of listings raises on one that is not a listing."""
 
 
 @contextmanager
@@ -34,14 +52,9 @@ def open_store(repo: str, revision: str, path: str) -> Iterator["DvcStore"]:
     Raises:
         MissingError: if there is no such repository or revision.
     """
-    with tempfile.TemporaryDirectory(prefix="wherry-dvc-", ignore_cleanup_errors=True) as private:
-        fs = _opened(repo, revision, Path(private))
-        try:
-            pinned = bool(revision) or not Path(repo).is_dir()
-            commit = str(fs.repo.get_rev()) if pinned else ""
-            yield DvcStore(fs, Source(f"dvc:{redacted(repo)}", commit, path.strip("/"), ""))
-        finally:
-            fs.close()
+    with _private_folder() as private, closing(_opened(repo, revision, private)) as fs:
+        commit = fs.repo.get_rev() if revision or not Path(repo).is_dir() else ""
+        yield DvcStore(fs, Source(f"dvc:{redacted(repo)}", commit, path.strip("/"), ""))
 
 
 class DvcStore:
@@ -78,15 +91,12 @@ class DvcStore:
 
         Raises:
             MissingError: if the store does not give the listing.
+            DigestError: if what it gives is no listing.
         """
         try:
-            found = self._fs.repo.datafs.find(self._path, detail=True)
+            return [self._tracked(name) for name in self._fs.repo.datafs.find(self._path)]
         except Exception as error:  # DVC passes on whatever the file system below it raises
             raise self._not_given(f"the listing of {self._path}", error) from error
-        return [
-            TrackedFile(name.removeprefix(f"{self._path}/"), info["entry"].hash_info.value)
-            for name, info in found.items()
-        ]
 
     def open(self, file: TrackedFile) -> BinaryIO:
         """Opens the store's copy of a file; DVC does not check its bytes.
@@ -96,9 +106,13 @@ class DvcStore:
         """
         name = f"{self._path}/{file.path}"
         try:
-            return cast(BinaryIO, self._fs.repo.datafs.open(name))
+            return cast(BinaryIO, self._fs.repo.datafs.open(name, "rb"))
         except Exception as error:  # as in `files`
-            raise self._not_given(f"{name} (md5 {file.md5})", error) from error
+            raise self._not_given(name, error, file.md5) from error
+
+    def _tracked(self, name: str) -> TrackedFile:
+        entry = self._fs.repo.datafs.info(name)["entry"]
+        return TrackedFile(name.removeprefix(f"{self._path}/"), entry.hash_info.value)
 
     def _pinned(self) -> str:
         checksum = _checksum(self._fs, self._path)
@@ -130,19 +144,98 @@ class DvcStore:
     def _head_with(self, checksum: str) -> str:
         repo = self._fs.repo
         try:
-            head = DVCFileSystem(repo.root_dir, rev="HEAD", config=_overrides(repo.config))
-            same = _checksum(head, self._path) == checksum
-            return str(head.repo.get_rev()) if same else ""
+            head = DVCFileSystem(repo.root_dir, rev="HEAD", config={"cache": repo.config["cache"]})
+            return str(head.repo.get_rev()) if _checksum(head, self._path) == checksum else ""
         except Exception:  # no git, no commit yet, or a HEAD without DVC
             return ""
 
-    def _not_given(self, what: str, error: Exception) -> MissingError:
+    def _not_given(self, what: str, error: Exception, md5: str = "") -> WherryError:
+        cause = error.__cause__ or error
+        if isinstance(cause, _BROKEN):
+            return DigestError(
+                f"The DVC store {self._address()} gives a broken object for {what}: "
+                f"{type(cause).__name__}.",
+                remedy=restore(self._pinned()),
+            )
+        return MissingError(
+            f"The DVC store {self._address()} does not give {what}: {type(cause).__name__}.",
+            remedy=restore(self._pinned(), md5)
+            if md5
+            else "Check that the store is there and may be read; if it is empty, run dvc push "
+            "where the data is whole, or git checkout where git keeps the store.",
+        )
+
+    def _address(self) -> str:
         config = self._fs.repo.config
         name = config["core"].get("remote", "")
-        address = redacted(str(config["remote"].get(name, {}).get("url", "no address")))
-        return MissingError(
-            f"The DVC store {name!r} ({address}) does not give {what}: "
-            f"{type(error.__cause__ or error).__name__}.",
-            remedy="Check that the store is there and may be read; if it lacks the object, "
-            "run dvc push where the data lies.",
-        )
+        return f"{name!r} ({redacted(str(config['remote'].get(name, {}).get('url', '?')))})"
+
+
+def _opened(repo: str, revision: str, private: Path) -> DVCFileSystem:
+    config = {"cache": {"dir": str(private / "cache")}}
+    try:
+        if Path(repo).is_dir():
+            fs = DVCFileSystem(repo, rev=revision or None, config=config)
+        else:
+            fs = DVCFileSystem(_cloned(repo, revision, private / "clone"), config=config)
+        fs.repo  # noqa: B018 - opens it
+        return fs
+    except OSError:
+        raise  # a full disk, a refused connection: the system's own words are the better ones
+    except Exception as error:  # git, dulwich and DVC each have their own
+        reason = str(error).replace(repo, redacted(repo))
+        raise MissingError(
+            f"Cannot open {redacted(repo)}{_at(revision)}: {reason}.",
+            remedy="Check that the repository and the revision exist and that you may read them.",
+        ) from error
+
+
+def _cloned(address: str, revision: str, folder: Path) -> str:
+    git = Git.clone(address, str(folder))
+    try:
+        if revision:
+            git.checkout(git.resolve_rev(revision))
+    finally:
+        git.close()
+    return str(folder)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Gives a folder that all of DVC's own state goes to, until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="wherry-dvc-", ignore_cleanup_errors=True) as name:
+        # By the environment: DVC opens a checkout twice, the first time without our configuration.
+        ours = {"DVC_SITE_CACHE_DIR": f"{name}/site", "DVC_NO_ANALYTICS": "1", "LOGNAME": _user()}
+        before = {variable: os.environ.get(variable) for variable in ours}
+        os.environ.update(ours)
+        try:
+            yield Path(name)
+        finally:
+            for variable, value in before.items():
+                os.environ.pop(variable)
+                os.environ.update({variable: value} if value is not None else {})
+
+
+def _user() -> str:
+    # DVC asks for the user's name, which a pod with an arbitrary user id does not have.
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "wherry"
+
+
+def _checksum(fs: DVCFileSystem, path: str) -> str:
+    try:
+        found = fs.repo.datafs.info(path)["entry"].hash_info
+    except (AttributeError, FileNotFoundError):
+        return ""
+    except DvcException as error:
+        raise FormatError(
+            f"DVC cannot read what the repository pins: {error}.",
+            remedy="Correct the file; `dvc status` in the checkout shows the same error.",
+        ) from error
+    return f"{found.name}:{found.value}" if found else ""
+
+
+def _at(revision: str) -> str:
+    return f" at {revision}" if revision else ""
