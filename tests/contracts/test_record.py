@@ -27,6 +27,11 @@ def test_a_record_comes_back_as_it_went(tmp_path: Path) -> None:
     assert Scores.read(tmp_path / "deep" / "scores.json") == SCORES
 
 
+def test_a_record_read_back_is_written_as_before() -> None:
+    text = SCORES.to_json().replace('"engine": "",', "")
+    assert Scores.from_json(text).to_json() == SCORES.to_json()
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), st.text(), st.integers(0, 2**53))
 def test_any_metric_comes_back_as_it_went(value: float, name: str, n: int) -> None:
     name = name.encode("utf-8", "replace").decode()

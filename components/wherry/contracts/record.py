@@ -20,7 +20,10 @@ class Record:
 
     def to_json(self) -> str:
         """Gives the record as JSON, one field a line, in the order of its fields."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+        # Not the dataclass itself: of one that it decoded, msgspec leaves out what was left out
+        # in the text, so that a record read back would be written, and hashed, differently.
+        plain = dataclasses.asdict(self)  # type: ignore[call-overload] # a mix-in for dataclasses
+        return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes, *, where: str = "the record") -> Self:

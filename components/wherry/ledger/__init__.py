@@ -11,6 +11,7 @@ from wherry.ledger.records import (
     Candidate,
     Verification,
 )
+from wherry.ledger.rules import check_blessing, check_label
 from wherry.ledger.store import Ledger
 
 __all__ = [
@@ -24,4 +25,6 @@ __all__ = [
     "Ledger",
     "Verification",
     "canonical",
+    "check_blessing",
+    "check_label",
 ]

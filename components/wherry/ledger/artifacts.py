@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from wherry.contracts import ArtifactRef, Digest, digest_file, parse_uri
-from wherry.contracts.errors import DigestError, MissingError, StoreError
+from wherry.contracts.errors import DigestError, MissingError, StoreError, UriError
 from wherry.contracts.files import staged_file, sync_folder
 
 ARTIFACTS_VARIABLE: Final = "WHERRY_ARTIFACTS"
@@ -50,7 +50,10 @@ class Artifacts:
 
         Raises:
             DigestError: if the source's bytes have another digest. Nothing is stored then.
+            UriError: if the name is a path.
         """
+        if name in ("", "..") or Path(name).name != name:
+            raise UriError(f"{name!r} is no file name.", remedy="Leave out its folders.")
         path = self._root / "sha256" / digest[7:9] / digest[7:] / name
         if not (path.is_file() and digest_file(path) == digest):
             with staged_file(path) as staged:

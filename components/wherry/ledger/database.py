@@ -72,6 +72,15 @@ class Database:
         """Gives the first row of a query, or None."""
         return next(self.rows(query, *values), None)
 
+    def one(self, query: str, *values: object) -> tuple[Any, ...]:
+        """Gives the first row of a query that always has one."""
+        row = self.first(query, *values)
+        if row is None:
+            raise StoreError(
+                f"{self.path} lacks a row that it must have.", remedy="Restore it from a backup."
+            )
+        return row
+
     def close(self) -> None:
         """Closes the connection; the last one folds the log into the file."""
         self._db.close()

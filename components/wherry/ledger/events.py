@@ -1,7 +1,6 @@
 """Says what happened: one audit row a kind of change, not yet in the chain."""
 
 from dataclasses import replace
-from typing import Literal
 
 from wherry.contracts import Deployment, Digest, Release, digest_bytes
 from wherry.ledger.records import (
@@ -13,6 +12,7 @@ from wherry.ledger.records import (
     Move,
     Previous,
     Subject,
+    Switch,
 )
 from wherry.ledger.rules import shipped_scores
 
@@ -55,19 +55,19 @@ def registered(release: Release, candidate: Candidate, record_digest: Digest) ->
 
 
 def switched(
-    action: Literal["promote", "rollback"],
-    release: Release,
-    moves: tuple[Move, ...],
-    previous: Previous | None,
-    reason: str,
+    asked: Switch, release: Release, moves: tuple[Move, ...], previous: Previous | None
 ) -> AuditRow:
     """Says that an alias was moved, from where, and why."""
     return AuditRow(
-        action=action, model=_subject(release), moves=moves, previous=previous, reason=reason
+        action=asked.action,
+        model=_subject(release),
+        moves=moves,
+        previous=previous,
+        reason=asked.reason,
     )
 
 
-def deployed(deployment: Deployment, record: str) -> AuditRow:
+def deployed(deployment: Deployment) -> AuditRow:
     """Says what runs where."""
     return AuditRow(
         action="deploy",
@@ -77,7 +77,7 @@ def deployed(deployment: Deployment, record: str) -> AuditRow:
             url=deployment.url,
             generation=deployment.generation,
             healthy=deployment.healthy,
-            record_digest=digest_bytes(record.encode()),
+            record_digest=digest_bytes(deployment.to_json().encode()),
         ),
     )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from wherry.contracts import Blessing, Code, Digest, Lineage, Metric, Scores
+from wherry.contracts.record import Record
 
 CHAMPION: Final = "champion"
 """The alias that is deployed."""
@@ -13,6 +14,7 @@ GENESIS: Final[Digest] = "sha256:" + 64 * "0"
 """Stands where the first audit row names the row before it."""
 
 Action = Literal["register", "promote", "rollback", "deploy"]
+SwitchAction = Literal["promote", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Evidence(Record):
+    """What a version was released on; kept with it."""
+
+    blessing: Blessing
+    scores: tuple[Scores, ...]
+    schema: Literal["wherry.evidence/1"] = "wherry.evidence/1"
+
+
+@dataclass(frozen=True)
 class Alias:
     """A name that moves between versions."""
 
@@ -53,6 +64,21 @@ class Alias:
     version: int
     generation: int
     """Counted from 1; every move adds one."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """An alias's move as it is asked for."""
+
+    alias: str
+    name: str
+    version: int
+    expected_generation: int
+    """That the caller saw; 0 for no such alias yet."""
+    reason: str
+    action: SwitchAction = "promote"
+    key: str = ""
+    """Names this change, so that a retry is known; empty for none."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from wherry.contracts import Scores, digest_record
+from wherry.contracts import Blessing, Scores, digest_record
 from wherry.contracts.errors import DigestError, GateRefusedError, MissingError, SettingsError
 from wherry.ledger.records import Candidate
 
@@ -35,7 +35,7 @@ def check_candidate(candidate: Candidate) -> None:
         SettingsError: if its name is no DNS label.
     """
     check_label("name", candidate.name)
-    check_passed(candidate)
+    check_blessing(candidate.blessing)
     blessing, lineage = candidate.blessing, candidate.lineage
     scores = shipped_scores(candidate.scores)
     for what, found, expected in (
@@ -53,18 +53,17 @@ def check_candidate(candidate: Candidate) -> None:
             )
 
 
-def check_passed(candidate: Candidate) -> None:
-    """Refuses a candidate that the gate did not pass on every check.
+def check_blessing(blessing: Blessing) -> None:
+    """Refuses what the gate did not pass on every check, and on one at least.
 
     Raises:
         GateRefusedError: with the gate's reasons.
     """
-    blessing = candidate.blessing
-    if not blessing.passed or not blessing.checks or blessing.reasons:
+    unjudged = "" if blessing.checks else "it was not judged by any check"
+    if not blessing.passed or unjudged or blessing.reasons:
+        why = "; ".join(blessing.reasons) or unjudged or "its blessing says that it did not pass"
         raise GateRefusedError(
-            f"{candidate.digest} has no blessing: "
-            + ("; ".join(blessing.reasons) or "it was not judged by any check")
-            + ".",
+            f"{blessing.model_digest} has no blessing: {why}.",
             remedy="Improve the model or correct the policy, and run the pipeline again.",
         )
 

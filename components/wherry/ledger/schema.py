@@ -11,7 +11,6 @@ STATEMENTS: Final = (
         name TEXT NOT NULL,
         version INTEGER NOT NULL CHECK (version > 0),
         digest TEXT NOT NULL,
-        state TEXT NOT NULL,
         record TEXT NOT NULL,
         evidence TEXT NOT NULL,
         PRIMARY KEY (name, version),
@@ -41,8 +40,7 @@ STATEMENTS: Final = (
         FOREIGN KEY (name, version) REFERENCES versions (name, version)
     )""",
     # Rules that hold for whoever writes to the file, not for this code alone.
-    """CREATE TRIGGER versions_immutable
-        BEFORE UPDATE OF name, version, digest, record, evidence ON versions
+    """CREATE TRIGGER versions_immutable BEFORE UPDATE ON versions
         BEGIN SELECT RAISE(ABORT, 'a version is immutable'); END""",
     """CREATE TRIGGER versions_kept BEFORE DELETE ON versions
         BEGIN SELECT RAISE(ABORT, 'a version is never deleted'); END""",
