@@ -1,0 +1,1 @@
+"""One file a platform; heavy imports stand here alone."""

@@ -1,0 +1,109 @@
+"""Wires the deployment: a release in, an address that answers out."""
+
+from pathlib import Path
+
+from wherry.contracts import (
+    Dataset,
+    Deployment,
+    Manifest,
+    Release,
+    digest_file,
+    parse_uri,
+    read_settings,
+)
+from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.errors import DigestError, MissingError
+from wherry.deploy.adapters.http import HttpEndpoint
+from wherry.deploy.adapters.local.servers import Servers, checked
+from wherry.deploy.adapters.local.target import LocalTarget
+from wherry.deploy.settings import DeploySettings
+from wherry.deploy.step import deploy, pick
+from wherry.progress import stage
+from wherry.workspace import state, workspace
+
+_PROBE_SECONDS = 5.0
+"""How long a server may take to say whether it is ready."""
+
+
+def run(
+    release: Path, dataset: Path, deployment: Path, settings: str = "", generation: int = 0
+) -> str:
+    """Brings a release to a running endpoint; the old one serves until the new one is proved.
+
+    Args:
+        release: the `Release` to run.
+        dataset: the data set's folder; its test split asks the smoke test's questions.
+        deployment: where to write the `Deployment`.
+        settings: a `DeploySettings` as JSON.
+        generation: of the alias that it is deployed for; 0 for the release's version.
+
+    Returns:
+        The endpoint's address.
+    """
+    with stage("deploy") as report:
+        chosen = read_settings(DeploySettings, settings)
+        wanted = Release.read(release)
+        Manifest.verified(dataset)
+        rows = Dataset.read(dataset / DATASET_NAME).rows(dataset, "test")
+        name = chosen.name or wanted.name
+
+        def connect(url: str) -> HttpEndpoint:
+            return HttpEndpoint(
+                url, name, tokens=chosen.smoke_tokens, timeout=chosen.request_timeout
+            )
+
+        servers = _servers(wanted.name)
+        with servers.alone():
+            live = deploy(
+                wanted,
+                generation or wanted.version,
+                pick(rows, chosen.smoke_rows),
+                LocalTarget(servers, _verified_file(wanted), chosen, connect),
+                connect,
+                chosen,
+                report,
+            )
+        live.write(deployment)
+        report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
+    return live.url
+
+
+def status(name: str) -> Deployment | None:
+    """Gives what this workspace deployed under a name, with its health now, or None."""
+    return checked(_servers(name), _probe)
+
+
+def stop(name: str) -> bool:
+    """Stops the local server of a deployment and forgets it; tells whether one ran.
+
+    Raises:
+        ConflictError: if it is being deployed right now.
+    """
+    servers = _servers(name)
+    with servers.alone():
+        return servers.stop()
+
+
+def _servers(name: str) -> Servers:
+    return Servers(name, state() / "deployments")
+
+
+def _probe(url: str) -> HttpEndpoint:
+    return HttpEndpoint(url, "", tokens=1, timeout=_PROBE_SECONDS)
+
+
+def _verified_file(release: Release) -> Path:
+    path = Path(parse_uri(release.uri, workspace=workspace()).path)
+    if not path.is_file():
+        raise MissingError(
+            f"{release.name} version {release.version} should lie at {path}, and does not.",
+            remedy="Restore the artifact store, or release the model again.",
+        )
+    found = digest_file(path)
+    if found != release.digest:
+        raise DigestError(
+            f"{path} has digest {found}; {release.name} version {release.version} "
+            f"was released with {release.digest}.",
+            remedy="Restore the file; nothing was started.",
+        )
+    return path

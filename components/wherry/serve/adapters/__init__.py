@@ -1,0 +1,1 @@
+"""One file an outside library; heavy imports stand here alone."""

@@ -1,0 +1,117 @@
+"""What every request passes first: size, kind, and an end that is always an answer."""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from wherry.serve.step import MAX_BODY_BYTES, Drain, RequestError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+Observe = Callable[[str, int, float], None]
+"""Takes path, status and seconds of an answered request."""
+
+_KINDS: Final = ("application/json", "application/cloudevents+json", "application/octet-stream")
+"""A web page cannot send these to another origin unasked, so it cannot use a local model."""
+
+_DISCARDED_BYTES: Final = 64 * MAX_BODY_BYTES
+"""A client reads an answer only once it has sent its body; beyond this it is cut off."""
+
+_log: Final = logging.getLogger("wherry.serve")
+
+
+class Guard:
+    """An ASGI middleware.
+
+    Args:
+        app: what it guards.
+        drain: whether responses ask clients to connect anew.
+        observe: called after each answer.
+    """
+
+    def __init__(self, app: Application, *, drain: Drain, observe: Observe) -> None:
+        self._app = app
+        self._drain = drain
+        self._observe = observe
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Handles one connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        answer = _Answer(send, self._drain)
+        try:
+            await self._app(scope, await _checked(scope, receive), answer.send)
+        except RequestError as error:
+            await answer.refuse(error)
+        except Exception:
+            _log.exception("%s %s failed", scope["method"], scope["path"])
+            await answer.refuse(RequestError("The server failed; its log says why.", status=500))
+        self._observe(scope["path"], answer.status, time.monotonic() - started)
+
+
+class _Answer:
+    """The response of one request."""
+
+    def __init__(self, send: Send, drain: Drain) -> None:
+        self._send = send
+        self._drain = drain
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._drain.active:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await self._send(message)
+
+    async def refuse(self, error: RequestError) -> None:
+        if self.status:
+            return  # half an answer is out: all that is left is to end it
+        body = json.dumps(error.body).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+async def _checked(scope: Message, receive: Receive) -> Receive:
+    """Reads the body of a POST, and gives a `receive` that hands it on in one piece.
+
+    Raises:
+        RequestError: if it is too long or of a kind that is not JSON.
+    """
+    if scope["method"] != "POST":
+        return receive
+    body = await _read(receive)
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestError(f"The body is longer than {MAX_BODY_BYTES} bytes.", status=413)
+    kind = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+    if kind.partition(";")[0].strip().lower() not in _KINDS:
+        raise RequestError(
+            f"The content type must be application/json, got {kind or 'none'}.", status=415
+        )
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+async def _read(receive: Receive) -> bytes:
+    """Gives the body; of one that is too long, the beginning, with the rest read and dropped."""
+    body = bytearray()
+    length = 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        length += len(part)
+        if len(body) <= MAX_BODY_BYTES:
+            body += part
+        if not message.get("more_body") or length > _DISCARDED_BYTES:
+            return bytes(body)

@@ -1,0 +1,27 @@
+"""Bad settings are refused by name, value and range."""
+
+import json
+from typing import Any
+
+import pytest
+
+from wherry.contracts import read_settings
+from wherry.contracts.errors import SettingsError
+from wherry.deploy.settings import DeploySettings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"target": "moon"}, "target must be one of local, got 'moon'"),
+        ({"port": 0}, r"port must be in \[1, 65535\], got 0"),
+        ({"port": "8080"}, "Expected `int`"),
+        ({"smoke_rows": 2}, r"smoke_min_correct must be in \[1, 2\], got 3"),
+        ({"smoke_min_correct": 0}, "smoke_min_correct"),
+        ({"start_timeout": 0}, "start_timeout"),
+        ({"ports": 1}, "unknown field 'ports'"),
+    ],
+)
+def test_a_bad_setting_is_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_settings(DeploySettings, json.dumps(values))

@@ -1,0 +1,76 @@
+"""One blocking engine is shared by many asynchronous readers."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.fakes.engines import FakeEngine
+from wherry.serve.adapters.dispatch import ThreadDispatcher
+from wherry.serve.step import RequestError
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("it did not become true within 5 s")
+
+
+def test_chunks_arrive_in_order() -> None:
+    async def read() -> list[int]:
+        chunks = ThreadDispatcher(FakeEngine(chunks=50), slots=2).chunks({})
+        return [chunk["n"] async for chunk in chunks]
+
+    assert asyncio.run(read()) == list(range(50))
+
+
+def test_a_refusal_reaches_the_reader() -> None:
+    async def read() -> None:
+        error = RequestError("too long", code="context_length_exceeded")
+        await anext(ThreadDispatcher(FakeEngine(error=error), slots=1).chunks({}))
+
+    with pytest.raises(RequestError, match="too long"):
+        asyncio.run(read())
+
+
+def test_a_fault_of_the_engine_is_a_500() -> None:
+    async def read() -> None:
+        await anext(ThreadDispatcher(FakeEngine(error=ZeroDivisionError("x")), slots=1).chunks({}))
+
+    with pytest.raises(RequestError, match="engine failed") as caught:
+        asyncio.run(read())
+    assert caught.value.status == 500
+
+
+def test_a_reader_who_leaves_stops_the_generation() -> None:
+    engine = FakeEngine(chunks=10_000, pause=0.001)
+    dispatcher = ThreadDispatcher(engine, slots=1)
+
+    async def leave_after_two() -> None:
+        chunks = dispatcher.chunks({})
+        await anext(chunks)
+        await anext(chunks)
+        assert dispatcher.busy
+        await chunks.aclose()
+        await asyncio.to_thread(wait_until, lambda: not dispatcher.busy)
+
+    asyncio.run(leave_after_two())
+    assert engine.emitted < 1000
+
+
+def test_no_more_run_at_once_than_there_are_slots() -> None:
+    engine = FakeEngine(chunks=5, pause=0.005)
+    dispatcher = ThreadDispatcher(engine, slots=2)
+
+    async def read() -> None:
+        async def one() -> None:
+            async for _ in dispatcher.chunks({}):
+                pass
+
+        await asyncio.gather(*(one() for _ in range(8)))
+
+    asyncio.run(read())
+    assert engine.most_at_once == 2

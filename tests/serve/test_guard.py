@@ -1,0 +1,98 @@
+"""Every request ends in an answer, whatever it carries and whatever fails behind the guard."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from wherry.serve.adapters.guard import Guard
+from wherry.serve.step import MAX_BODY_BYTES, Drain
+
+JSON = [(b"content-type", b"application/json")]
+
+
+def ask(
+    app: Any,
+    parts: list[bytes],
+    headers: list[tuple[bytes, bytes]] = JSON,
+    method: str = "POST",
+    drain: Drain | None = None,
+) -> tuple[list[dict], list[int]]:
+    sent: list[dict] = []
+    seen: list[int] = []
+    messages = [
+        {"type": "http.request", "body": part, "more_body": index < len(parts) - 1}
+        for index, part in enumerate(parts)
+    ]
+
+    async def receive() -> dict:
+        return messages.pop(0)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    guard = Guard(
+        app, drain=drain or Drain(), observe=lambda path, status, seconds: seen.append(status)
+    )
+    scope = {"type": "http", "method": method, "path": "/x", "headers": headers}
+    asyncio.run(guard(scope, receive, send))
+    return sent, seen
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    body = (await receive())["body"] if scope["method"] == "POST" else b""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def broken(scope: Any, receive: Any, send: Any) -> None:
+    raise ZeroDivisionError("a fault")
+
+
+async def half(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise ZeroDivisionError("a fault")
+
+
+def test_a_body_in_parts_reaches_the_application_whole() -> None:
+    sent, seen = ask(echo, [b"a", b"b", b"c"])
+    assert sent[1]["body"] == b"abc"
+    assert seen == [200]
+
+
+def test_a_body_that_is_too_long_is_read_to_its_end_and_refused() -> None:
+    sent, seen = ask(echo, [b"x" * MAX_BODY_BYTES, b"y", b"z"])
+    assert seen == [413]
+    assert json.loads(sent[1]["body"])["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("kind", [None, b"text/plain", b"application/x-www-form-urlencoded"])
+def test_what_a_foreign_web_page_could_send_is_refused(kind: bytes | None) -> None:
+    headers = [(b"content-type", kind)] if kind else []
+    assert ask(echo, [b"{}"], headers)[1] == [415]
+
+
+def test_a_charset_beside_the_kind_is_fine() -> None:
+    assert ask(echo, [b"{}"], [(b"content-type", b"Application/JSON; charset=utf-8")])[1] == [200]
+
+
+def test_a_get_needs_no_kind() -> None:
+    assert ask(echo, [b""], [], "GET")[1] == [200]
+
+
+def test_a_fault_is_answered_with_500_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
+    sent, seen = ask(broken, [b"{}"])
+    assert seen == [500]
+    assert json.loads(sent[1]["body"])["error"]["type"] == "server_error"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_fault_behind_half_an_answer_adds_no_second_start() -> None:
+    sent, _ = ask(half, [b"{}"])
+    assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+def test_a_draining_server_asks_its_clients_to_connect_anew() -> None:
+    assert (b"connection", b"close") in ask(echo, [b"{}"], drain=Drain(True))[0][0]["headers"]
+    assert (b"connection", b"close") not in ask(echo, [b"{}"])[0][0]["headers"]
