@@ -9,17 +9,17 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from kfp import dsl, kubernetes
-from wherry.deploy.component import deploy
-from wherry.evaluate.component import evaluate
-from wherry.quantize.component import quantize
-from wherry.validate.component import validate
 
 from wherry.base.component import fetch_base
+from wherry.deploy.component import deploy
+from wherry.evaluate.component import evaluate
 from wherry.gate.component import gate, refuse
 from wherry.ingest.component import ingest
+from wherry.quantize.component import quantize
 from wherry.release.component import release
 from wherry.report.component import report
 from wherry.tune.component import tune
+from wherry.validate.component import validate
 
 Target = Literal["local", "kubeflow", "vertex"]
 
@@ -156,12 +156,13 @@ def build(target: Target = "local") -> Callable[..., Any]:
             stateful(live.set_display_name("deploy"))
             page = report(
                 **seen,
+                name=name,
                 release=version.outputs["release"],
                 deployment=live.outputs["deployment"],
             )
             page.set_caching_options(False).set_display_name("report")
         with dsl.Else(name="refused"):
-            page = report(**seen)
+            page = report(**seen, name=name)
             page.set_caching_options(False).set_display_name("report")
             end = refuse(blessing=verdict.outputs["blessing"]).after(page)
             end.set_caching_options(False).set_display_name("refuse")

@@ -175,7 +175,7 @@ def test_a_hub_model_is_downloaded_at_its_revision(tmp_path: Path) -> None:
 
 
 def test_a_hub_model_without_a_revision_is_refused() -> None:
-    with pytest.raises(UriError, match="names no revision.*org/name@COMMIT"):
+    with pytest.raises(UriError, match=r"names no revision.*org/name@COMMIT"):
         locate(Uri("hf", "org/name"), no_hub)
 
 

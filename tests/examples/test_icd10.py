@@ -68,7 +68,10 @@ def test_few_rows_draw_on_as_many_categories_as_they_can() -> None:
 
 
 def test_a_text_under_two_categories_is_left_out() -> None:
-    twice = [Diagnosis("A01", "Fever", "infection", "A01"), Diagnosis("R50", "fever", "sign", "R50")]
+    twice = [
+        Diagnosis("A01", "Fever", "infection", "A01"),
+        Diagnosis("R50", "fever", "sign", "R50"),
+    ]
     found = build([*twice, *diagnoses(10, 1)], Options())
     assert not [d for rows in found.values() for d in rows if d.text.casefold() == "fever"]
 

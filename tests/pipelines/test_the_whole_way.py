@@ -64,6 +64,14 @@ def test_every_share_has_an_interval_that_holds_it(tuned_run: TunedRun) -> None:
                     assert 0 <= metric.low <= metric.value <= metric.high <= 1
 
 
+def test_the_ledger_holds_what_was_deployed(tuned_run: TunedRun) -> None:
+    with Ledger.open(tuned_run.workspace.state) as ledger:
+        recorded = ledger.deployments("icd10-triage")[0]
+        actions = [row.action for row in ledger.audit()]
+    assert recorded.url == tuned_run.result["deployment"]["url"]
+    assert actions[:3] == ["register", "promote", "deploy"]
+
+
 def test_the_lineage_names_data_model_code_and_settings(tuned_run: TunedRun) -> None:
     lineage = release(tuned_run.workspace).lineage
     assert lineage.data_source.checksum.startswith("md5:")

@@ -116,7 +116,7 @@ def test_the_completion_is_the_answer_up_to_the_token_that_ends_the_turn() -> No
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused_by_row() -> None:
-    with pytest.raises(TemplateError, match="'H60'.*no beginning"):
+    with pytest.raises(TemplateError, match=r"'H60'.*no beginning"):
         encode_row(row(), RewritingTokenizer())
 
 
@@ -153,9 +153,7 @@ def test_every_epoch_has_every_row_once() -> None:
 
 def test_batches_hold_rows_of_similar_length() -> None:
     lengths = list(range(64))
-    spread = [
-        max(batch) - min(batch) for batch in plan(lengths, batch_size=8, epochs=1, seed=0)
-    ]
+    spread = [max(batch) - min(batch) for batch in plan(lengths, batch_size=8, epochs=1, seed=0)]
     assert max(spread) == 7
 
 
@@ -228,4 +226,4 @@ def test_the_rates_that_the_learner_gets_follow_the_recipe() -> None:
     assert learner.rates == [rate_at(step, 8, RECIPE) for step in range(1, 9)]
 
 
-RECIPE = TuneSettings(batch_size=4, learning_rate=0.5, eval_points=3, frozen_layers=0)
+RECIPE = TuneSettings(batch_size=4, learning_rate=0.5, eval_points=3)

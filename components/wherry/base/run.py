@@ -4,7 +4,8 @@ from pathlib import Path
 
 from wherry.base.settings import BaseSettings
 from wherry.base.step import Converter, Encoder, Hub, fetch
-from wherry.contracts import parse_uri, read_settings
+from wherry.contracts import ModelRef, Uri, parse_uri, read_settings
+from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
 from wherry.progress import stage
 from wherry.workspace import workspace
@@ -45,5 +46,15 @@ def run(uri: str, base: Path, settings: str = "") -> None:
         chosen = read_settings(BaseSettings, settings)
         place = parse_uri(uri, workspace=workspace())
         with staged_folder(base) as folder:
-            model = fetch(place, folder, chosen, _Libraries(chosen))
+            model = _fetch(place, folder, chosen)
         report.verdict(f"{model.name}, {model.quantization}, {model.size / 1e6:.0f} MB")
+
+
+def _fetch(place: Uri, folder: Path, settings: BaseSettings) -> ModelRef:
+    try:
+        return fetch(place, folder, settings, _Libraries(settings))
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError(
+            f"Fetching a base model needs {error.name}, which is not installed.",
+            remedy='Run: pip install "wherry[base]"',
+        ) from error

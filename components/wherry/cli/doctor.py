@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from wherry.cli.options import debug_option, json_option, settings_option
+from wherry.contracts import parse_uri
 from wherry.contracts.errors import WherryError
 from wherry.ledger import Ledger
 from wherry.runtime.plan import Plan, read_plan
-from wherry.workspace import state
+from wherry.workspace import state, workspace
 
 _EXTRAS: Final = {
     "pipelines": ("kfp", "kfp_kubernetes:kfp.kubernetes"),
@@ -146,14 +147,19 @@ def _data(plan: Plan) -> Finding:
 
 
 def _base(plan: Plan) -> Finding:
-    from wherry.base.run import find
+    from wherry.base.step import locate
 
     if plan.base_uri.startswith("hf:"):
         return Finding("base", True, f"{plan.base_uri}, fetched when a run needs it")
     try:
-        return Finding("base", True, f"{plan.base_uri}, {find(plan.base_uri)}")
+        path = locate(parse_uri(plan.base_uri, workspace=workspace()), _no_hub)
     except WherryError as error:
         return Finding("base", False, error.message, error.remedy)
+    return Finding("base", True, f"{plan.base_uri}, {path.stat().st_size / 1e6:.0f} MB")
+
+
+def _no_hub() -> NoReturn:
+    raise AssertionError("a model on a hub is not looked for here")
 
 
 def _port(port: int, name: str) -> Finding:

@@ -21,7 +21,8 @@ def deploy(
         dataset: the data set; its test split asks the smoke test's questions.
         deployment: the `Deployment` that came of it.
         settings: a `DeploySettings` as JSON.
-        generation: of the alias that it is deployed for; 0 for the release's version.
+        generation: of the alias that it is deployed for; 0 to take the champion's
+            from the ledger and to record the deployment there.
 
     Returns:
         The endpoint's address.

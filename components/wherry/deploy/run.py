@@ -12,12 +12,13 @@ from wherry.contracts import (
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import DigestError, MissingError
+from wherry.contracts.errors import ConflictError, DigestError, MissingError
 from wherry.deploy.adapters.http import HttpEndpoint
 from wherry.deploy.adapters.local.servers import Servers, checked
 from wherry.deploy.adapters.local.target import LocalTarget
 from wherry.deploy.settings import DeploySettings
 from wherry.deploy.step import deploy, pick
+from wherry.ledger import CHAMPION, Ledger
 from wherry.progress import stage
 from wherry.workspace import state, workspace
 
@@ -35,7 +36,8 @@ def run(
         dataset: the data set's folder; its test split asks the smoke test's questions.
         deployment: where to write the `Deployment`.
         settings: a `DeploySettings` as JSON.
-        generation: of the alias that it is deployed for; 0 for the release's version.
+        generation: of the alias that it is deployed for; 0 to take the champion's from the
+            ledger and to record the deployment there.
 
     Returns:
         The endpoint's address.
@@ -56,7 +58,7 @@ def run(
         with servers.alone():
             live = deploy(
                 wanted,
-                generation or wanted.version,
+                generation or _generation(wanted),
                 pick(rows, chosen.smoke_rows),
                 LocalTarget(servers, _verified_file(wanted), chosen, connect),
                 connect,
@@ -64,8 +66,28 @@ def run(
                 report,
             )
         live.write(deployment)
+        if not generation:
+            with Ledger.open(state()) as ledger:
+                ledger.record_deployment(live)
         report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
     return live.url
+
+
+def _generation(wanted: Release) -> int:
+    """Gives the generation at which the store points its champion at this release.
+
+    Raises:
+        ConflictError: if the champion is another version by now.
+    """
+    with Ledger.open(state()) as ledger:
+        alias = ledger.alias(wanted.name, CHAMPION)
+    if alias is None or alias.version != wanted.version:
+        now = f"version {alias.version}" if alias else "no version"
+        raise ConflictError(
+            f"The champion of {wanted.name} is {now}, not version {wanted.version}.",
+            remedy="Promote the version first, or name the generation to deploy for.",
+        )
+    return alias.generation
 
 
 def status(name: str) -> Deployment | None:

@@ -1,6 +1,7 @@
 """Decides each tensor's type, and whether two forms of a model are the same model."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -8,8 +9,10 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wherry.contracts import Message
-from wherry.contracts.parity import Comparison
+from wherry.contracts import Digest, Message, ModelRef, digest_bytes
+from wherry.contracts.errors import DigestError, FormatError, TemplateError
+from wherry.contracts.parity import Comparison, Parity
+from wherry.quantize.settings import Limits, QuantizeSettings
 
 Logits = NDArray[np.float32]
 """Shape [positions, vocabulary]."""
@@ -60,7 +63,8 @@ def distinct_samples(rows: Iterable[Sequence[int]], limit: int) -> list[Sample]:
         keep = [i for i in range(len(ids)) if ids[: i + 1] not in seen][: limit - len(seen)]
         seen.update(ids[: i + 1] for i in keep)
         if keep:
-            samples.append(Sample(ids, tuple(keep)))
+            # What follows the last context kept cannot change it.
+            samples.append(Sample(ids[: keep[-1] + 1], tuple(keep)))
     return samples
 
 
@@ -106,16 +110,16 @@ def _kl(one: Logits, other: Logits) -> NDArray[np.float64]:
 
 def _log_softmax(logits: Logits) -> NDArray[np.float64]:
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    total: NDArray[np.float64] = np.exp(shifted).sum(-1, keepdims=True)
+    logs: NDArray[np.float64] = shifted - np.log(total)
+    return logs
 
 
 def judge(
     name: Literal["merge", "conversion", "quantization"],
     forms: tuple[str, str],
     found: Divergence,
-    *,
-    min_agreement: float,
-    max_kl: float,
+    settings: QuantizeSettings,
 ) -> Comparison:
     """Holds a divergence against its limits; a value that is not a number never passes.
 
@@ -123,32 +127,123 @@ def judge(
         name: which step of the way was compared.
         forms: the reference and the candidate, in words.
         found: what was measured.
-        min_agreement: share of equal next tokens asked for, in [0, 1].
-        max_kl: divergence allowed, in nats a token.
+        settings: where the limits stand.
     """
+    exact = Limits(settings.max_conversion_kl, settings.min_conversion_agreement)
+    asked = settings.limits if name == "quantization" else exact
     return Comparison(
         name=name,
         reference=forms[0],
         candidate=forms[1],
         positions=found.positions,
         next_token_agreement=found.agreement,
-        min_agreement=min_agreement,
+        min_agreement=asked.min_agreement,
         kl=found.kl if math.isfinite(found.kl) else None,
-        max_kl=max_kl,
-        passed=bool(found.agreement >= min_agreement and found.kl <= max_kl),
+        max_kl=asked.max_kl,
+        passed=found.agreement >= asked.min_agreement and found.kl <= asked.max_kl,
     )
 
 
-def complaints(comparisons: Iterable[Comparison]) -> Iterator[str]:
-    """Says of each comparison that failed what was seen and what was asked."""
-    for made in comparisons:
-        if not made.passed:
-            kl = "no finite KL" if made.kl is None else f"KL {made.kl:.2g}"
-            yield (
-                f"{made.name}: {made.candidate} against {made.reference} over {made.positions} "
-                f"contexts has {kl} (at most {made.max_kl:g}) and next-token agreement "
-                f"{made.next_token_agreement:.3f} (at least {made.min_agreement:g})"
-            )
+@dataclass(frozen=True)
+class Seen:
+    """What the checks on the way saw."""
+
+    rows: int
+    token_agreement: float
+    """Share of rows with equal text and tokens, in [0, 1]."""
+    comparisons: tuple[Comparison, ...]
+
+
+def conclude(seen: Seen, model: Digest, data: Digest, settings: QuantizeSettings) -> Parity:
+    """Gives the verdict on a file; without rows or comparisons it does not pass.
+
+    Args:
+        seen: the checks.
+        model: the file's digest.
+        data: of the split's file that the rows came from.
+        settings: where the limits stand.
+    """
+    reasons = tuple(_complaints(seen, settings.min_token_agreement))
+    return Parity(
+        passed=not reasons,
+        model_digest=model,
+        data_digest=data,
+        rows=seen.rows,
+        token_agreement=seen.token_agreement,
+        min_token_agreement=settings.min_token_agreement,
+        comparisons=seen.comparisons,
+        reasons=reasons,
+    )
+
+
+def _complaints(seen: Seen, min_token_agreement: float) -> Iterator[str]:
+    if not (seen.rows and seen.comparisons):
+        yield "nothing was compared"
+    if seen.token_agreement < min_token_agreement:
+        yield (
+            f"tokens: {100 * seen.token_agreement:.1f}% of {seen.rows} rows are rendered and "
+            f"tokenized alike (at least {100 * min_token_agreement:g}%)"
+        )
+    yield from (_complaint(made) for made in seen.comparisons if not made.passed)
+
+
+def _complaint(made: Comparison) -> str:
+    kl = "no finite KL" if made.kl is None else f"KL {made.kl:.2g}"
+    return (
+        f"{made.name}: {made.candidate} against {made.reference} over {made.positions} "
+        f"contexts has {kl} (at most {made.max_kl:g}) and next-token agreement "
+        f"{made.next_token_agreement:.3f} (at least {made.min_agreement:g})"
+    )
+
+
+def check_pair(base: ModelRef, adapter: ModelRef) -> None:
+    """Refuses an adapter that does not belong to the base.
+
+    Raises:
+        FormatError: if they are not a transformers model and an adapter.
+        DigestError: if the adapter was trained on another base.
+        TemplateError: if it was trained with another chat template.
+    """
+    if (base.format, adapter.format) != ("transformers", "adapter"):
+        raise FormatError(
+            f"Expected a transformers base and an adapter, got {base.format} and {adapter.format}.",
+            remedy="Hand over what fetch_base and tune made.",
+        )
+    if adapter.base_digest != base.digest:
+        raise DigestError(
+            f"The adapter was trained on a base of digest {adapter.base_digest}, got "
+            f"{base.digest}.",
+            remedy="Hand over the base that the adapter was trained on.",
+        )
+    if adapter.template_digest != base.template_digest:
+        raise TemplateError(
+            f"The adapter was trained with a chat template of digest {adapter.template_digest}, "
+            f"the base has {base.template_digest}.",
+            remedy="Tune again on this base.",
+        )
+
+
+def check_template(text: str, base: ModelRef) -> None:
+    """Refuses a source file whose chat template is not the one that training used.
+
+    Args:
+        text: the template that the GGUF file embeds; it goes on into the new file.
+        base: what training used.
+
+    Raises:
+        TemplateError: naming both digests.
+    """
+    if (found := digest_bytes(text.encode())) != base.template_digest:
+        raise TemplateError(
+            f"The GGUF file of the base embeds a chat template of digest {found}, training used "
+            f"{base.template_digest}.",
+            remedy="Fetch the base again.",
+        )
+
+
+def file_name(model: str, quantization: str) -> str:
+    """Gives a file's name as llama.cpp's users know it: ``NAME.Q8_0.gguf``."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', model)}.{quantization}.gguf"
 
 
 _WIDE: Final = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}
@@ -169,7 +264,7 @@ def tensor_type(
     Args:
         name: in GGUF's naming, such as ``blk.0.attn_v.weight``.
         shape: as numpy has it, the row length last.
-        quantization: one of `wherry.quantize.settings.TYPES`.
+        quantization: one of `wherry.quantize.settings.LIMITS`.
         layers: the model's number of blocks.
         tied: whether the embedding serves as the output matrix too.
 

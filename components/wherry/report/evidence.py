@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wherry.contracts.blessing import Blessing
 from wherry.contracts.curve import LossCurve
 from wherry.contracts.dataset import Dataset, Message
-from wherry.contracts.digest import Digest
+from wherry.contracts.digest import Digest, digest_record
 from wherry.contracts.errors import DigestError, GateRefusedError
 from wherry.contracts.parity import Parity
 from wherry.contracts.release import Deployment, Release
@@ -67,6 +67,7 @@ class Evidence:
             held_out = self.dataset.split(scores.split).digest
             yield f"The split that the {series} model was scored on", scores.data_digest, held_out
         yield "The file of the parity check", self.parity.model_digest, self.quantized.model_digest
+        yield "The judged scores", self.blessing.scores_digest, digest_record(self.quantized)
         yield "The judged file", self.blessing.model_digest, self.quantized.model_digest
         if self.release:
             yield "The released file", self.release.digest, self.blessing.model_digest

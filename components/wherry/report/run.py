@@ -12,7 +12,7 @@ from wherry.contracts.scores import Scores
 from wherry.contracts.settings import read_settings
 from wherry.contracts.validation import ValidationReport
 from wherry.progress import stage
-from wherry.report.adapters.jinja import JinjaRenderer
+from wherry.report.adapters.jinja import render
 from wherry.report.evidence import Evidence
 from wherry.report.settings import ReportSettings
 from wherry.report.step import compose
@@ -67,7 +67,7 @@ def run(
             deployment=Deployment.read(deployment) if deployment else None,
             example=_example(data, dataset) if chosen.quote_row else (),
         )
-        page = JinjaRenderer().render(compose(evidence, chosen, name=name)).encode()
+        page = render(compose(evidence, chosen, name=name)).encode()
         write_atomic(html, page)
         report.verdict(f"one page, {size(len(page))}")
 

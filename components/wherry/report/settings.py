@@ -15,7 +15,7 @@ class ReportSettings:
     quote_row: bool = True
     """Whether the call to try quotes the first held-out row. Turn it off for private data."""
     quarantine_lines: int = 20
-    """Quarantined rows listed one by one; the rest are counted by reason alone."""
+    """Rows that failed a check listed one by one; the rest are counted by reason alone."""
     curve_points: int = 300
     """Points of the loss curve that are drawn at most; more are averaged in groups."""
 

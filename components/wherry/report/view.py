@@ -17,8 +17,10 @@ class Fact:
     value: str
     note: str = ""
     """A second, smaller line."""
+    wide: bool = False
+    """Whether the value is long and wants two columns."""
     digest: str = ""
-    """Shown shortened; the full value can be unfolded and copied."""
+    """A digest or a commit: shown shortened, to be unfolded and copied whole."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 import math
 import unicodedata
+from datetime import UTC, datetime
 from typing import Final
 
 MISSING: Final = "\N{EM DASH}"
 """Stands where a number could not be measured."""
 
 _MINUS: Final = "\N{MINUS SIGN}"
+_TIMES: Final = "\N{MULTIPLICATION SIGN}"
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NBSP: Final = "\N{NO-BREAK SPACE}"
 _DASH: Final = "\N{EN DASH}"
 _METRICS: Final = {
     "accuracy": "Accuracy, free answer",
@@ -19,7 +23,11 @@ _METRICS: Final = {
     "peak_memory": "Peak memory",
     "decode_speed": "Decoding speed",
     "first_token": "Time to first token",
-    "kl": "KL divergence",
+    "next_token_agreement": "Same next token",
+    "same_data": "Scored on the same data",
+    "same_data_as_champion": "Scored on the champion's data",
+    "same_template": "Asked through the same template",
+    "split": "Scored on the held-out split",
 }
 _BARE: Final = frozenset({"kl", "loss", "perplexity", "rows", "divergence"})
 """Words in the names of metrics that have no unit and are no shares either."""
@@ -37,12 +45,12 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def points(difference: float | None) -> str:
-    """Gives a difference of two shares as ``+69.3 points``, with a true minus sign."""
+    """Gives a difference of two shares as ``+69.3 points``, unbroken, with a true minus sign."""
     if difference is None or not is_known(difference):
         return MISSING
     rounded = round(100 * difference, 1) + 0.0
     sign = "+" if rounded > 0 else _MINUS if rounded < 0 else "±"
-    return f"{sign}{abs(rounded):.1f} points"
+    return f"{sign}{abs(rounded):.1f}{_NBSP}points"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -52,9 +60,21 @@ def number(value: float | None, digits: int = 3) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace("-", _MINUS)
     if abs(value) < 1e-3 or abs(value) >= 1e15:
-        return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
+        return _power(value, digits)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{places}f}".replace("-", _MINUS)
+
+
+def _power(value: float, digits: int) -> str:
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    raised = str(int(exponent)).translate(_RAISED)
+    return f"{mantissa}{_TIMES}10{raised}".replace("-", _MINUS)
+
+
+def tick(value: float) -> str:
+    """Gives a round number on an axis: no digit more than it needs."""
+    return f"{value:,.10g}".replace("-", _MINUS)
 
 
 def size(value: float | None) -> str:
@@ -94,7 +114,8 @@ def interval(low: float | None, high: float | None, unit: str = "") -> str:
     if low is None or high is None or not (is_known(low) and is_known(high)):
         return ""
     if unit:
-        return f"{quantity(low, unit)} to {quantity(high, unit)}"
+        first = size(low) if unit == "bytes" else number(low)
+        return f"{first} to {quantity(high, unit)}"
     return f"{percent(low).removesuffix('%')}{_DASH}{percent(high)}"
 
 
@@ -106,6 +127,15 @@ def metric(name: str) -> str:
 def sentence(text: str) -> str:
     """Gives `text` with a capital first letter."""
     return text[:1].upper() + text[1:]
+
+
+def moment(text: str) -> str:
+    """Gives an RFC 3339 time as ``2026-11-21 22:41 UTC``; any other text as it is."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{read.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if read.tzinfo else text
 
 
 def plural(count: int, noun: str) -> str:
@@ -120,8 +150,8 @@ def measured(name: str, value: float | None, unit: str) -> str:
 
 
 def short(digest: str) -> str:
-    """Gives the first twelve hexadecimal digits of a digest."""
-    return digest.removeprefix("sha256:")[:12]
+    """Gives the first twelve digits of a digest or a commit, without the algorithm."""
+    return digest.rpartition(":")[2][:12]
 
 
 def width(text: str) -> int:

@@ -71,9 +71,7 @@ def _from_gguf(source: Path, folder: Path) -> Facts:
 
 
 def _from_folder(source: Path, folder: Path) -> Facts:
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, local_files_only=True
-    )
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
     _save(model, tokenizer, folder)
     return Facts(template=tokenizer.chat_template or "", precision="float32")

@@ -9,12 +9,19 @@ the four numbers at their start; whoever changes xllamacpp's version runs these 
 import ctypes
 import json
 import os
+import secrets
 import struct
 import urllib.request
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
+
+# Waiting threads sleep instead of spinning: with another busy process on two cores, two
+# spinning threads are five times slower than one. libgomp reads it when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import gguf
 import numpy as np
@@ -32,16 +39,20 @@ _DEFAULTS: Final = (512, 2048, 512, 1)
 """llama_context_params begins with n_ctx, n_batch, n_ubatch, n_seq_max; so they start out."""
 
 
+_ERROR_LEVEL: Final = 4
+"""GGML_LOG_LEVEL_ERROR."""
+
+
 class _Parameters(ctypes.Structure):
     """Any parameter structure: larger than each, for the callee takes only its own part."""
 
-    _fields_ = [("bytes", ctypes.c_ubyte * 1024)]  # noqa: RUF012 (ctypes wants a list)
+    _fields_ = [("bytes", ctypes.c_ubyte * 1024)]
 
 
 class _Batch(ctypes.Structure):
     """llama_batch, with room to spare behind it for the same reason."""
 
-    _fields_ = [  # noqa: RUF012 (ctypes wants a list)
+    _fields_ = [
         ("count", ctypes.c_int32),
         ("token", ctypes.POINTER(ctypes.c_int32)),
         ("embedding", ctypes.c_void_p),
@@ -76,8 +87,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "llama_get_logits": (ctypes.POINTER(ctypes.c_float), [_Pointer]),
     "ggml_quantize_chunk": (
         ctypes.c_size_t,
-        [ctypes.c_int, _Pointer, _Pointer]
-        + [ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, _Pointer],
+        [ctypes.c_int, _Pointer, _Pointer, *[ctypes.c_int64] * 3, _Pointer],
     ),
 }
 
@@ -88,7 +98,7 @@ def _opened() -> ctypes.CDLL:
         if (function := getattr(library, name, None)) is None:
             raise _changed(f"exports no {name}")
         function.restype, function.argtypes = result, arguments
-    library.llama_log_set(ctypes.cast(_SILENT, _Pointer), None)
+    library.llama_log_set(ctypes.cast(_LOG, _Pointer), None)
     library.llama_backend_init()
     return library
 
@@ -100,9 +110,17 @@ def _changed(what: str) -> ExtraMissingError:
     )
 
 
-_SILENT: Final = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, _Pointer)(
-    lambda level, text, data: None
-)
+_ERRORS: Final[deque[str]] = deque(maxlen=3)
+"""What llama.cpp complained of last."""
+
+
+def _keep_errors(level: int, text: bytes, _data: object) -> None:
+    if level == _ERROR_LEVEL:
+        _ERRORS.append(text.decode(errors="replace").strip())
+
+
+_LOG: Final = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, _Pointer)(_keep_errors)
+"""Kept here, for llama.cpp calls it as long as the process lives."""
 _LIBRARY: Final = _opened()
 
 
@@ -124,7 +142,10 @@ class GgufModel:
             str(file).encode(), _LIBRARY.llama_model_default_params()
         )
         if not self._model:
-            raise FormatError(f"llama.cpp cannot load {file.name}.", remedy="Make it again.")
+            raise FormatError(
+                f"llama.cpp cannot load {file.name}: {'; '.join(_ERRORS) or 'no reason given'}.",
+                remedy="Make it again; report it if it stays.",
+            )
         self._vocabulary = _LIBRARY.llama_vocab_n_tokens(
             _LIBRARY.llama_model_get_vocab(self._model)
         )
@@ -190,7 +211,7 @@ def encode(values: NDArray[np.float32], kind: str) -> NDArray[Any]:
     """
     wanted = gguf.GGMLQuantizationType[kind]
     try:
-        return gguf.quants.quantize(values, wanted)
+        return np.asarray(gguf.quants.quantize(values, wanted))
     except NotImplementedError:
         return quantize_chunk(values, wanted)
 
@@ -226,32 +247,40 @@ class GgufRenderer:
     """
 
     def __init__(self, file: Path) -> None:
+        self._key = secrets.token_hex(32)
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(file)
         parameters.n_ctx, parameters.n_parallel = 256, 1
-        parameters.warmup = parameters.fit_params = False
-        parameters.verbosity = -1
-        self._server = xllamacpp.Server(parameters)
+        parameters.warmup = parameters.fit_params = parameters.ui = False
+        parameters.verbosity = 1  # errors alone
+        # It opens a port of its own on the loopback; only who knows this key is served.
+        parameters.api_keys = [self._key]
+        self._server: Any = xllamacpp.Server(parameters)
+
+    def close(self) -> None:
+        """Stops the server and frees the model."""
+        self._server = None
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Renders a conversation and opens the assistant's turn, as serving does."""
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns = [asdict(message) for message in messages]
         text = self._post("/apply-template", {"messages": turns})["prompt"]
         body = {"content": text, "add_special": True, "parse_special": True}
         return Rendered(text, tuple(self._post("/tokenize", body)["tokens"]))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310  # the server's own address
             self._server.listening_address + path,
             data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
         )
+        # No proxy stands between a process and itself.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            # No proxy: the server is this process.
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as got:
-                return json.loads(got.read())  # type: ignore[no-any-return]  # the server's JSON
+            with opener.open(request) as reply:
+                return json.load(reply)  # type: ignore[no-any-return]  # JSON has no type
         except OSError as error:
             raise TemplateError(
-                f"llama.cpp cannot render with the file's chat template: {error}.",
+                f"llama.cpp cannot render a row with the file's chat template: {error}.",
                 remedy="Use a base with a chat template that llama.cpp knows.",
             ) from error

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Message
+from wherry.contracts.errors import FormatError
 from wherry.quantize.step import Logits, Rendered, Sample
 
 
@@ -25,40 +28,62 @@ class TunedModel:
     """
 
     def __init__(self, base: Path, adapter: Path, *, threads: int) -> None:
+        disable_progress_bar()
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-        self._tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         # float32 whatever the file holds: merging in half precision moves the logits.
         plain = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            base, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
         self._model: Any = PeftModel.from_pretrained(plain, adapter).eval()
 
     def merge(self) -> None:
-        """Folds the adapter into the base's weights; from then on there is one model."""
-        self._model = self._model.merge_and_unload(safe_merge=True).eval()
+        """Folds the adapter into the base's weights; from then on there is one model.
+
+        Raises:
+            FormatError: if the adapter is of a kind that cannot be merged, or not finite.
+        """
+        try:
+            self._model = self._model.merge_and_unload(safe_merge=True).eval()
+        except (AttributeError, ValueError) as error:
+            raise FormatError(
+                f"The adapter cannot be merged into its base: {error}.",
+                remedy="Tune with LoRA; prompt and prefix tuning cannot become one file.",
+            ) from error
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Renders a conversation and opens the assistant's turn, as training did."""
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        text = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True
+        text = self._text(messages, open_turn=True)
+        return Rendered(text, self._tokens(text))
+
+    def whole(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Gives the tokens of a conversation that ends with the assistant's turn."""
+        return self._tokens(self._text(messages, open_turn=False))
+
+    def _text(self, messages: Sequence[Message], *, open_turn: bool) -> str:
+        turns = [asdict(message) for message in messages]
+        return str(
+            self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=open_turn
+            )
         )
-        return Rendered(text, self.tokens(text))
 
-    def tokens(self, text: str) -> tuple[int, ...]:
-        """Gives the tokens of text that holds its special tokens already."""
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        # The template wrote the special tokens already.
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
-    @torch.inference_mode()
     def logits(self, samples: Iterable[Sample]) -> Iterator[Logits]:
         """Gives for each sample its logits, shape [kept positions, vocabulary]."""
         for sample in samples:
-            found = self._model(
-                input_ids=torch.tensor([sample.ids]),
-                logits_to_keep=torch.tensor(sample.keep),
-                use_cache=False,
-            )
-            yield found.logits[0].float().numpy()
+            # Not around the loop: between two samples the caller's own mode must hold.
+            with torch.inference_mode():
+                found = self._model(
+                    input_ids=torch.tensor([sample.ids]),
+                    logits_to_keep=torch.tensor(sample.keep),
+                    use_cache=False,
+                )
+                logits = found.logits[0].float().numpy()
+            yield logits
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Gives the weights by transformers' names, each one once even if it is tied."""

@@ -1,6 +1,7 @@
 """Renders the page with Jinja2: every value escaped, a missing name an error."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,19 +10,17 @@ from wherry.report.step import Page
 from wherry.report.words import short
 
 
-class JinjaRenderer:
-    """Gives HTML for a page, from the templates beside this package.
+def render(page: Page) -> str:
+    """Gives the page as one self-contained HTML text, from the templates beside this package.
 
     Example::
 
-        JinjaRenderer().render(page).startswith("<!doctype html>")
+        render(compose(evidence, ReportSettings())).startswith("<!doctype html>")
     """
-
-    def render(self, page: Page) -> str:
-        """Gives the page as one self-contained HTML text."""
-        return _environment().get_template("page.html").render(page=page)
+    return _environment().get_template("page.html").render(page=page)
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("wherry.report", "templates"),

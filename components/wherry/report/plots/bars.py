@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from wherry.report.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks, ticks_up
 from wherry.report.scales import Scale, scale_of
-from wherry.report.words import clip, number
+from wherry.report.words import clip, tick
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def bar_plot(
         axis: gives a tick's text; None draws no ticks.
     """
     totals = [sum(part.value for part in parts) for _, parts, _ in rows]
-    scale = scale_of(totals, include=(0.0,)) if axis else Scale(0.0, max([*totals, 1e-12]))
+    scale = Scale(0.0, max([*totals, 1e-12]))
     frame = Frame(
         id,
         title,
@@ -96,7 +96,7 @@ def bar_plot(
         height=len(rows) * row_height,
         left=room(label for label, _, _ in rows),
         right=room((value for _, _, value in rows), gap=12, least=20),
-        x_ticks=ticks(scale, axis) if axis else (),
+        x_ticks=ticks(scale, axis, 3) if axis else (),
     )
     placed = (_row(row, (index + 0.5) * row_height, scale) for index, row in enumerate(rows))
     return BarPlot(frame, tuple(placed), thickness=round(row_height * 0.6))
@@ -113,13 +113,13 @@ def histogram(
     """Lays out columns of ``(label, parts)``, each part standing on the one before."""
     scale = scale_of((sum(part.value for part in parts) for _, parts in columns), include=(0.0,))
     width = 100 / max(1, len(columns))
-    y_ticks = ticks_up(scale, height, number)
+    y_ticks = ticks_up(scale, height, tick)
     frame = Frame(
         id,
         title,
         description,
         height=height,
-        left=room((tick.text for tick in y_ticks), gap=12),
+        left=room((mark.text for mark in y_ticks), gap=12),
         right=16,
         x_ticks=_labels([label for label, _ in columns]),
         y_ticks=y_ticks,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from wherry.report.scales import Scale
+from wherry.report.scales import Axis
 from wherry.report.words import width
 
 LABEL_COLUMNS: Final = 18
@@ -41,22 +41,22 @@ class Frame:
     y_ticks: tuple[Tick, ...] = ()
 
 
-def ticks(scale: Scale, text: Callable[[float], str], count: int = 5) -> tuple[Tick, ...]:
+def ticks(scale: Axis, text: Callable[[float], str], count: int = 5) -> tuple[Tick, ...]:
     """Gives the ticks of an axis that runs across."""
     return tuple(Tick(scale.at(value), text(value)) for value in scale.ticks(count))
 
 
-def ticks_up(scale: Scale, height: float, text: Callable[[float], str]) -> tuple[Tick, ...]:
+def ticks_up(scale: Axis, height: float, text: Callable[[float], str]) -> tuple[Tick, ...]:
     """Gives the ticks of an axis that runs up."""
     return tuple(Tick(up(scale, height, value), text(value)) for value in scale.ticks())
 
 
-def up(scale: Scale, height: float, value: float) -> float:
+def up(scale: Axis, height: float, value: float) -> float:
     """Gives the pixels from the top for a value on an axis that runs up."""
     return round(height * (1 - scale.at(value) / 100), 2)
 
 
-def room(texts: Iterable[str], *, gap: float = 14, least: float = 0) -> float:
+def room(texts: Iterable[str], *, gap: float = 18, least: float = 0) -> float:
     """Gives the pixels that the widest text takes, with a gap."""
     columns = max((min(width(text), LABEL_COLUMNS) for text in texts), default=0)
     return max(least, round(columns * _COLUMN_PIXELS + gap))

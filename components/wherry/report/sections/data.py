@@ -9,7 +9,7 @@ from wherry.contracts.validation import Column, Expectation, Quarantined, Valida
 from wherry.report.evidence import Evidence
 from wherry.report.plots.bars import BarPlot, Histogram, Part, bar_plot, histogram
 from wherry.report.view import SPLITS, Badge, Fact, Key, Signpost, State
-from wherry.report.words import MISSING, number, plural, sentence
+from wherry.report.words import MISSING, clip, number, plural, sentence, tick
 
 _TITLES: Final = {
     "expect_column_values_to_not_be_null": "No missing values",
@@ -26,9 +26,27 @@ _TITLES: Final = {
     "expect_column_kl_divergence_to_be_less_than": "Balanced",
     "expect_column_values_to_match_regex": "Of the expected form",
     "expect_column_values_to_not_match_regex": "Free of a forbidden form",
+    "expect_column_quantile_values_to_be_between": "Spread as expected",
+    "expect_column_unique_value_count_to_be_between": "Number of different values",
     "expect_table_row_count_to_be_between": "Enough rows",
     "expect_compound_columns_to_be_unique": "No duplicate rows",
 }
+
+
+_FEATURES: Final = {
+    "contradicted": "No contradictions",
+    "duplicate": "No duplicates",
+    "garbled": "Readable text",
+    "group_in_other_split": "No group in two splits",
+    "label_answered": "Answers name their label",
+    "label_balance": "Balanced labels",
+    "label_known": "Every label known",
+    "prompt_in_other_split": "No prompt in two splits",
+    "roles": "Roles as expected",
+}
+"""What a check on a feature of the rows asks for, whatever its expectation is called."""
+_EXPECTED_COLUMNS: Final = 90
+"""A longer list of allowed values is clipped; the whole stays in its tooltip."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Asked:
     type: str
     column: str
     expected: str
+    expected_whole: str
     observed: str
     severity: str
     result: Badge
@@ -46,8 +65,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Chip:
+    """All checks of one title and one result, in a few words."""
+
+    title: str
+    columns: str
+    """The columns that were checked, where the title does not say it."""
+    times: int
+    state: State
+
+
+@dataclass(frozen=True)
 class Cause:
-    """Why rows were set aside, and how many."""
+    """Which checks rows failed, and how many rows."""
 
     reason: str
     count: int
@@ -57,11 +87,16 @@ class Cause:
 class DataSection:
     """What the template shows of the data."""
 
+    all_passed: bool
+    """Whether the table of checks may stay folded."""
     signpost: Signpost
     facts: tuple[Fact, ...]
+    chips: tuple[Chip, ...]
     asked: tuple[Asked, ...]
     keys: tuple[Key, ...]
     histograms: tuple[Histogram, ...]
+    constants: tuple[str, ...]
+    """Features that are the same in every row, in words: a plot would be one block."""
     balances: tuple[BarPlot, ...]
     causes: tuple[Cause, ...]
     listed: tuple[Quarantined, ...]
@@ -73,13 +108,25 @@ def data_section(evidence: Evidence, quarantine_lines: int) -> DataSection:
     """Gives the data section; `quarantine_lines` rows at most are listed one by one."""
     report = evidence.validation
     balances, spreads = _by_kind(report.columns, evidence.dataset.labels)
+    constants = [name for name, columns in spreads.items() if len(_counts(columns)) == 1]
+    asked = tuple(_asked(each) for each in sorted(report.expectations, key=_rank))
     return DataSection(
+        all_passed=all(each.passed for each in report.expectations),
         signpost=_signpost(report),
         facts=_facts(evidence),
-        asked=tuple(_asked(expectation) for expectation in report.expectations),
+        chips=_chips(asked),
+        asked=asked,
         keys=tuple(Key(split, sentence(split)) for split in _splits(report.columns)),
-        histograms=tuple(_histogram(name, columns) for name, columns in spreads.items()),
-        balances=tuple(_balance(name, columns) for name, columns in balances.items()),
+        histograms=tuple(
+            _histogram(f"spread-{index}", name, columns)
+            for index, (name, columns) in enumerate(spreads.items())
+            if name not in constants
+        ),
+        constants=tuple(_constant(name, spreads[name]) for name in constants),
+        balances=tuple(
+            _balance(f"balance-{index}", name, columns)
+            for index, (name, columns) in enumerate(balances.items())
+        ),
         causes=_causes(report.quarantined),
         listed=report.quarantined[:quarantine_lines],
         unlisted=max(0, len(report.quarantined) - quarantine_lines),
@@ -95,7 +142,7 @@ def _signpost(report: ValidationReport) -> Signpost:
 
 
 def _facts(evidence: Evidence) -> tuple[Fact, ...]:
-    dataset = evidence.dataset
+    dataset, faulty = evidence.dataset, len(evidence.validation.quarantined)
     splits = (
         Fact(f"{sentence(split.name)} rows", f"{split.rows:,}", digest=split.digest)
         for split in dataset.splits
@@ -103,17 +150,23 @@ def _facts(evidence: Evidence) -> tuple[Fact, ...]:
     return (
         *splits,
         *([Fact("Labels", number(len(dataset.labels)))] if dataset.labels else ()),
-        Fact("Set aside", plural(len(evidence.validation.quarantined), "row")),
+        Fact("Rows that failed a check", f"{faulty:,} listed" if faulty else "none"),
         Fact("Licence", dataset.licence or MISSING),
     )
 
 
+def _rank(expectation: Expectation) -> int:
+    """Puts what failed first, the gravest of it at the top."""
+    return 3 if expectation.passed else ("critical", "warning", "info").index(expectation.severity)
+
+
 def _asked(expectation: Expectation) -> Asked:
     return Asked(
-        title=_TITLES.get(expectation.type) or _plain(expectation.type),
+        title=_title(expectation),
         type=expectation.type,
         column=expectation.column,
-        expected=expectation.expected or MISSING,
+        expected=clip(expectation.expected, _EXPECTED_COLUMNS) or MISSING,
+        expected_whole=expectation.expected,
         observed=expectation.observed or MISSING,
         severity=expectation.severity,
         result=_result(expectation),
@@ -121,8 +174,24 @@ def _asked(expectation: Expectation) -> Asked:
     )
 
 
-def _plain(type_: str) -> str:
-    return sentence(type_.removeprefix("expect_").replace("_", " "))
+def _chips(asked: Sequence[Asked]) -> tuple[Chip, ...]:
+    groups: dict[tuple[str, State], list[Asked]] = {}
+    for each in asked:
+        groups.setdefault((each.title, each.result.state), []).append(each)
+    return tuple(
+        Chip(title, _columns(group), len(group), state) for (title, state), group in groups.items()
+    )
+
+
+def _columns(group: Sequence[Asked]) -> str:
+    names = dict.fromkeys(each.column for each in group if each.column not in _FEATURES)
+    return ", ".join(name for name in names if name)
+
+
+def _title(expectation: Expectation) -> str:
+    plain = sentence(expectation.type.removeprefix("expect_").replace("_", " "))
+    whole = not expectation.type.endswith("_null") and _FEATURES.get(expectation.column)
+    return whole or _TITLES.get(expectation.type) or plain
 
 
 def _result(expectation: Expectation) -> Badge:
@@ -164,28 +233,32 @@ def _parts(name: str, splits: dict[str, int]) -> list[Part]:
     return [Part(split, count, f"{name}, {split}: {count:,}") for split, count in splits.items()]
 
 
-def _balance(name: str, columns: Sequence[Column]) -> BarPlot:
+def _balance(id: str, name: str, columns: Sequence[Column]) -> BarPlot:
     counts = _counts(columns)
     ordered = sorted(counts.items(), key=lambda item: -sum(item[1].values()))
     rows = [(bin_, _parts(bin_, splits), f"{sum(splits.values()):,}") for bin_, splits in ordered]
     return bar_plot(
-        f"balance-{name}",
+        id,
         f"Rows by {name.replace('_', ' ')}",
         f"{len(rows)} values; {_range(counts)} rows each.",
         rows,
-        axis=number,
+        axis=tick,
     )
 
 
-def _histogram(name: str, columns: Sequence[Column]) -> Histogram:
+def _histogram(id: str, name: str, columns: Sequence[Column]) -> Histogram:
     counts = _counts(columns)
     most = max(counts, key=lambda bin_: sum(counts[bin_].values()), default="")
     return histogram(
-        f"spread-{name}",
+        id,
         f"Rows by {name.replace('_', ' ')}",
         f"Most rows fall into {most}; {_range(counts)} rows a column.",
         [(bin_, _parts(bin_, splits)) for bin_, splits in counts.items()],
     )
+
+
+def _constant(name: str, columns: Sequence[Column]) -> str:
+    return f"{sentence(name.replace('_', ' '))}: {next(iter(_counts(columns)))} in every row."
 
 
 def _range(counts: dict[str, dict[str, int]]) -> str:

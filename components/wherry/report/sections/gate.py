@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.contracts.blessing import Blessing, Check
+from wherry.contracts.scores import Scores
 from wherry.report.plots.bullet import Bullet, bullet
 from wherry.report.view import Badge, Signpost, State
 from wherry.report.words import measured, metric
@@ -14,7 +15,7 @@ _RULES: Final = {
     "champion": "No worse than the champion",
     "quantization": "Lost by quantizing",
     "parity": "Conversion parity",
-    "data": "Data",
+    "data": "Fair comparison",
 }
 _DOWNWARD: Final = frozenset({"ceiling", "quantization"})
 """Rules whose allowed side lies below the threshold."""
@@ -31,7 +32,10 @@ class Judged:
     observed: str
     result: Badge
     reason: str
-    bullet: Bullet
+    note: str
+    """Which end of the interval was compared, if it was not the value."""
+    bullet: Bullet | None
+    """None for a rule that holds or not."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,17 @@ class GateSection:
     policy: str
 
 
-def gate_section(blessing: Blessing) -> GateSection:
-    """Gives the gate section; what was refused stands first."""
+def gate_section(blessing: Blessing, scores: Scores) -> GateSection:
+    """Gives the gate section; what was refused stands first.
+
+    Args:
+        blessing: the verdict.
+        scores: what was judged.
+    """
     ordered = sorted(blessing.checks, key=lambda check: check.passed)
     return GateSection(
         signpost=_signpost(blessing),
-        judged=tuple(_judged(check) for check in ordered),
+        judged=tuple(_judged(check, scores) for check in ordered),
         champion=blessing.champion_digest or "",
         policy=blessing.policy_digest,
     )
@@ -63,23 +72,44 @@ def _signpost(blessing: Blessing) -> Signpost:
     return Signpost("gate", "Gate", state, f"{word}: {passed} of {total} rules hold")
 
 
-def _judged(check: Check) -> Judged:
+def _judged(check: Check, scores: Scores) -> Judged:
+    plain = check.rule == "data"
     return Judged(
         rule=_RULES.get(check.rule, check.rule),
         metric=metric(check.metric),
         slice=check.slice,
-        threshold=f"{'≥' if _at_least(check) else '≤'} {_number(check, check.threshold)}",
-        observed=_number(check, check.observed),
+        threshold="yes" if plain else _limit(check),
+        observed=_observed(check),
         result=Badge("good", "Holds") if check.passed else Badge("bad", "Fails"),
         reason=check.reason,
-        bullet=bullet(
-            check.observed, check.threshold, at_least=_at_least(check), share=not check.unit
-        ),
+        note=check.reason if plain else _end(check, scores),
+        bullet=None if plain else _bullet(check),
     )
 
 
-def _number(check: Check, value: float | None) -> str:
-    return measured(check.metric, value, check.unit)
+def _limit(check: Check) -> str:
+    sign = "≥" if _at_least(check) else "≤"
+    return f"{sign} {measured(check.metric, check.threshold, check.unit)}"
+
+
+def _observed(check: Check) -> str:
+    if check.observed is None:
+        return "not measured"
+    if check.rule == "data":
+        return "yes" if check.observed == check.threshold else "no"
+    return measured(check.metric, check.observed, check.unit)
+
+
+def _bullet(check: Check) -> Bullet:
+    return bullet(check.observed, check.threshold, at_least=_at_least(check))
+
+
+def _end(check: Check, scores: Scores) -> str:
+    found = scores.find(check.metric, check.slice)
+    if found is None or check.observed is None or check.observed == found.value:
+        return ""
+    ends = {found.low: "the 95% interval's lower end", found.high: "the 95% interval's upper end"}
+    return ends.get(check.observed, "")
 
 
 def _at_least(check: Check) -> bool:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from wherry.contracts.digest import digest_record
 from wherry.contracts.release import Lineage
 from wherry.report.evidence import Evidence
 from wherry.report.view import Fact, Signpost
-from wherry.report.words import plural, size
+from wherry.report.words import moment, plural, size
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def _data(evidence: Evidence) -> Link:
         Fact("Data set", "", digest=evidence.dataset.digest),
         Fact("Taken from", source.uri),
         Fact("Path", source.path),
-        Fact("Revision", source.revision),
-        Fact("Source's checksum", source.checksum),
+        Fact("Revision", "", digest=source.revision),
+        Fact("Source's checksum", "", digest=source.checksum),
         Fact("Suite", "", digest=evidence.validation.suite_digest),
     )
     return Link("Data", "pulled, checked, validated", facts)
@@ -70,7 +71,7 @@ def _data(evidence: Evidence) -> Link:
 def _base(evidence: Evidence) -> Link:
     lineage = _lineage(evidence)
     facts = _some(
-        Fact("Taken from", lineage.base_uri if lineage else ""),
+        Fact("Taken from", lineage.base_uri if lineage else "", wide=True),
         Fact("Weights", "", digest=lineage.base_digest if lineage else evidence.curve.base_digest),
         Fact("Chat template", "", digest=evidence.tuned.template_digest),
     )
@@ -94,7 +95,7 @@ def _code(lineage: Lineage | None) -> tuple[Fact, ...]:
         return ()
     code = lineage.code
     note = "with changes that were not committed" if code.dirty else ""
-    commit = (Fact("Code commit", code.commit, note),) if code.commit else ()
+    commit = (Fact("Code commit", "", note, digest=code.commit),) if code.commit else ()
     return (*commit, Fact("Wherry", code.version))
 
 
@@ -111,11 +112,14 @@ def _file(evidence: Evidence) -> Link:
 
 def _judged(evidence: Evidence) -> Link:
     lineage, blessing = _lineage(evidence), evidence.blessing
+    own = digest_record(blessing)
+    first = lineage.blessing_digest if lineage and lineage.blessing_digest != own else ""
     facts = _some(
         Fact("Scores", "", digest=blessing.scores_digest),
         Fact("Policy", "", digest=blessing.policy_digest),
         Fact("Champion compared with", "", digest=blessing.champion_digest or ""),
-        Fact("Blessing", "", digest=lineage.blessing_digest if lineage else ""),
+        Fact("Blessing" if blessing.passed else "Refusal", "", digest=own),
+        Fact("Blessing it was registered with", "", digest=first),
     )
     return Link(
         "Blessing" if blessing.passed else "Refusal", "scored on the held-out split, judged", facts
@@ -129,8 +133,8 @@ def _released(evidence: Evidence) -> tuple[Link, ...]:
     facts = _some(
         Fact("Version", f"{release.name}, version {release.version}"),
         Fact("Aliases", ", ".join(release.aliases)),
-        Fact("Kept at", release.uri),
-        Fact("Made", release.created),
+        Fact("Kept at", release.uri, wide=True),
+        Fact("Made", moment(release.created)),
         Fact("Served at", deployment.url if deployment else ""),
     )
     return (Link("Release", "registered under the file's digest", facts),)

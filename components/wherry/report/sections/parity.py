@@ -36,24 +36,30 @@ class ParitySection:
     signpost: Signpost
     steps: tuple[Step, ...]
     tokens: str
-    tokens_asked: str
     tokens_result: Badge
-    rows: str
-    template: Badge
+    template: str
+    template_result: Badge
     reasons: tuple[str, ...]
 
 
 def parity_section(evidence: Evidence) -> ParitySection:
     """Gives the parity section."""
     parity = evidence.parity
+    templates = len({scores.template_digest for _, scores in evidence.models})
     return ParitySection(
         signpost=_signpost(evidence),
         steps=tuple(_step(comparison) for comparison in parity.comparisons),
-        tokens=percent(parity.token_agreement),
-        tokens_asked=percent(parity.min_token_agreement),
+        tokens=(
+            f"{percent(parity.token_agreement)} of {plural(parity.rows, 'row')} become the very "
+            f"tokens of training (at least {percent(parity.min_token_agreement)})"
+        ),
         tokens_result=_holds(parity.token_agreement >= parity.min_token_agreement),
-        rows=plural(parity.rows, "row"),
-        template=_template(evidence),
+        template=(
+            "one template for all three models"
+            if templates == 1
+            else f"{templates} templates among the three models"
+        ),
+        template_result=_holds(templates == 1),
         reasons=parity.reasons,
     )
 
@@ -80,10 +86,3 @@ def _step(comparison: Comparison) -> Step:
 
 def _holds(passed: bool) -> Badge:
     return Badge("good", "Holds") if passed else Badge("bad", "Fails")
-
-
-def _template(evidence: Evidence) -> Badge:
-    digests = {scores.template_digest for _, scores in evidence.models}
-    if len(digests) == 1:
-        return Badge("good", "One for all three models")
-    return Badge("bad", "Differs between the models")

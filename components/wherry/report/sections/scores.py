@@ -30,10 +30,9 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class SliceBlock:
-    """One metric by class: a plot and the same as a table."""
+    """One metric by class, as a table."""
 
     name: str
-    plot: DotPlot
     rows: tuple[FigureRow, ...]
 
 
@@ -45,6 +44,8 @@ class ScoresSection:
     keys: tuple[Key, ...]
     headlines: tuple[DotPlot, ...]
     figures: tuple[FigureRow, ...]
+    by_class: DotPlot | None
+    """F1 if it was measured, else the first metric by class."""
     slices: tuple[SliceBlock, ...]
     split: str
     n: int
@@ -53,14 +54,17 @@ class ScoresSection:
 
 def scores_section(evidence: Evidence) -> ScoresSection:
     """Gives the scores section: whatever shares were measured, by any model."""
-    names = _names(evidence, sliced=False)
+    names, sliced = _names(evidence, sliced=False), _names(evidence, sliced=True)
     counts = [found.n for name in names if (found := evidence.quantized.find(name))]
     return ScoresSection(
         signpost=_signpost(evidence),
         keys=tuple(Key(series, model_name(series, evidence)) for series, _ in evidence.models),
-        headlines=tuple(_headline(evidence, name) for name in names),
+        headlines=tuple(
+            _headline(evidence, f"score-{index}", name) for index, name in enumerate(names)
+        ),
         figures=tuple(_figures(evidence, name, "", metric(name)) for name in names),
-        slices=tuple(_block(evidence, name) for name in _names(evidence, sliced=True)),
+        by_class=_class_plot(evidence, sliced),
+        slices=tuple(_block(evidence, name) for name in sliced),
         split=evidence.quantized.split,
         n=max(counts, default=0),
         engines=_engines(evidence),
@@ -89,14 +93,14 @@ def _is_share(found: Metric) -> bool:
     return found.value is None or 0 <= found.value <= 1
 
 
-def _headline(evidence: Evidence, name: str) -> DotPlot:
+def _headline(evidence: Evidence, id: str, name: str) -> DotPlot:
     rows = []
     for series, scores in evidence.models:
         found = scores.find(name)
         label = model_name(series, evidence)
         rows.append((label, _dots(series, label, found), percent(found.value if found else None)))
     summary = ", ".join(f"{label} {value}" for label, _, value in rows)
-    return dot_plot(f"score-{name}", metric(name), f"{summary}; whiskers are 95% intervals.", rows)
+    return dot_plot(id, metric(name), f"{summary}; whiskers are 95% intervals.", rows)
 
 
 def _dots(series: str, name: str, found: Metric | None) -> list[Dot]:
@@ -107,18 +111,24 @@ def _dots(series: str, name: str, found: Metric | None) -> list[Dot]:
     return [Dot(series, found.value, tip, found.low, found.high)]
 
 
-def _block(evidence: Evidence, name: str) -> SliceBlock:
-    slices = _sorted_slices(evidence, name)
-    rows = [_slice_row(evidence, name, slice_) for slice_ in slices]
-    plot = dot_plot(
-        f"slices-{name}",
+def _class_plot(evidence: Evidence, names: Sequence[str]) -> DotPlot | None:
+    if not names:
+        return None
+    name = "f1" if "f1" in names else names[0]
+    rows = [_slice_row(evidence, name, slice_) for slice_ in _sorted_slices(evidence, name)]
+    return dot_plot(
+        "by-class",
         f"{metric(name)} by class",
         f"{len(rows)} classes, sorted by the quantized file's {metric(name)}.",
         rows,
         row_height=22,
     )
-    table = tuple(_figures(evidence, name, slice_, slice_) for slice_ in slices)
-    return SliceBlock(metric(name), plot, table)
+
+
+def _block(evidence: Evidence, name: str) -> SliceBlock:
+    slices = _sorted_slices(evidence, name)
+    rows = tuple(_figures(evidence, name, slice_, slice_) for slice_ in slices)
+    return SliceBlock(metric(name), rows)
 
 
 def _sorted_slices(evidence: Evidence, name: str) -> list[str]:

@@ -67,12 +67,13 @@ def _facts(deployment: Deployment) -> tuple[Fact, ...]:
 
 
 def _call(deployment: Deployment, prompt: tuple[Message, ...]) -> str:
-    messages = [{"role": turn.role, "content": turn.content} for turn in prompt]
-    body = {
-        "model": deployment.name,
-        "messages": messages or [{"role": "user", "content": "Your question"}],
-        "temperature": 0,
-    }
-    text = json.dumps(body, ensure_ascii=False, indent=2)
+    turns = [_json({"role": turn.role, "content": turn.content}) for turn in prompt]
+    messages = ",\n  ".join(turns or ['{"role": "user", "content": "Your question"}'])
+    model = _json(deployment.name)
+    text = f'{{"model": {model}, "temperature": 0, "messages": [\n  {messages}]}}'
     address = shlex.quote(deployment.url.rstrip("/") + _ROUTE)
     return f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(text)}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

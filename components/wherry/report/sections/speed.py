@@ -23,8 +23,9 @@ class Tile:
 
     name: str
     value: str
-    note: str
-    """Which way is better, the interval, and what it stands on."""
+    better: str
+    """Which way is better, or empty."""
+    interval: str
     plot: BarPlot | None
     """None if no other model was measured."""
 
@@ -45,28 +46,28 @@ def speed_section(evidence: Evidence) -> SpeedSection:
         for found in scores.metrics
         if found.unit and not found.slice
     )
-    tiles = tuple(_tile(evidence, name) for name in names)
+    tiles = tuple(_tile(evidence, f"cost-{index}", name) for index, name in enumerate(names))
     known = [tile.value for tile in tiles if tile.value != MISSING]
     text = ", ".join(known[:3]) or "not measured"
     return SpeedSection(Signpost("speed", "Size and speed", "none", text), tiles)
 
 
-def _tile(evidence: Evidence, name: str) -> Tile:
+def _tile(evidence: Evidence, id: str, name: str) -> Tile:
     found = evidence.quantized.find(name)
     value = quantity(found.value, found.unit) if found else MISSING
     within = interval(found.low, found.high, found.unit) if found else ""
-    notes = (_BETTER.get(name, ""), f"95%: {within}" if within else "")
-    return Tile(metric(name), value, "; ".join(filter(None, notes)), _plot(evidence, name))
+    return Tile(metric(name), value, _BETTER.get(name, ""), within, _plot(evidence, id, name))
 
 
-def _plot(evidence: Evidence, name: str) -> BarPlot | None:
+def _plot(evidence: Evidence, id: str, name: str) -> BarPlot | None:
     rows = []
     for series, scores in evidence.models:
         found = scores.find(name)
         if found is not None and found.value is not None:
-            label, text = model_name(series, evidence), quantity(found.value, found.unit)
+            label = model_name(series, evidence).partition(" ")[0]
+            text = quantity(found.value, found.unit)
             rows.append((label, [Part(series, found.value, f"{label}: {text}")], text))
     if len(rows) < 2:
         return None
     summary = ", ".join(f"{label} {text}" for label, _, text in rows)
-    return bar_plot(f"cost-{name}", metric(name), f"{summary}.", rows, row_height=24)
+    return bar_plot(id, metric(name), f"{summary}.", rows, row_height=20)

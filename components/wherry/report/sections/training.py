@@ -40,7 +40,11 @@ def _first_last(curve: LossCurve) -> str:
     """Gives the loss on the eval split before and after, or on the training rows."""
     losses = [p.eval_loss for p in curve.points if is_known(p.eval_loss)]
     losses = losses if len(losses) > 1 else [p.train_loss for p in _trained(curve)]
-    return f"{number(losses[0])} → {number(losses[-1])}" if losses else MISSING
+    return f"{_loss(losses[0])} → {_loss(losses[-1])}" if losses else MISSING
+
+
+def _loss(value: float | None) -> str:
+    return number(value) if value is None or abs(value) < 0.005 else f"{value:.2f}"
 
 
 def _facts(curve: LossCurve) -> tuple[Fact, ...]:
@@ -59,7 +63,7 @@ def _facts(curve: LossCurve) -> tuple[Fact, ...]:
 def _plain(value: str | int | float | bool) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value or MISSING if isinstance(value, str) else number(value)
+    return value or MISSING if isinstance(value, str) else f"{value:g}"
 
 
 def _trained(curve: LossCurve) -> list[CurvePoint]:
@@ -71,7 +75,8 @@ def _evaluated(curve: LossCurve) -> list[CurvePoint]:
 
 
 def _window(points: Sequence[CurvePoint]) -> int:
-    return max(1, len(points) // 20)
+    """Gives an odd number of steps to average over: about a twentieth of the run."""
+    return len(points) // 40 * 2 + 1
 
 
 def _keys(curve: LossCurve) -> tuple[Key, ...]:
@@ -109,5 +114,5 @@ def _eval_line(curve: LossCurve) -> Line:
         "eval",
         [float(point.step) for point in points],
         [point.eval_loss for point in points if point.eval_loss is not None],
-        [f"step {point.step:,}: eval loss {number(point.eval_loss)}" for point in points],
+        [f"step {point.step:,}: eval loss {_loss(point.eval_loss)}" for point in points],
     )

@@ -7,7 +7,7 @@ from wherry.contracts.scores import Metric, Scores
 from wherry.report.evidence import Evidence
 from wherry.report.plots.dots import SHARE
 from wherry.report.view import Badge, Fact
-from wherry.report.words import MISSING, interval, metric, percent, points, quantity
+from wherry.report.words import MISSING, interval, metric, moment, percent, points, quantity
 
 HEADLINES: Final = ("accuracy", "label_accuracy")
 """The free answer first; the likeliest label is the fair comparison with an untuned model."""
@@ -99,8 +99,7 @@ def _sentence(evidence: Evidence) -> str:
     lost = points(_difference(evidence.tuned, evidence.quantized, HEADLINES[0]))
     return (
         f"{subject} answers {percent(found.value)} of {found.n:,} held-out rows correctly: "
-        f"{gain(evidence)} against the base model, {lost} against the tuned model "
-        "that it was quantized from."
+        f"{gain(evidence)} over the base model, {lost} by quantizing."
     )
 
 
@@ -143,6 +142,6 @@ def _facts(evidence: Evidence) -> tuple[Fact, ...]:
     )
     return (
         *measured,
-        *([Fact("Made", release.created)] if release else ()),
+        *([Fact("Made", moment(release.created))] if release else ()),
         *([Fact("Served at", deployment.url)] if deployment and deployment.healthy else ()),
     )

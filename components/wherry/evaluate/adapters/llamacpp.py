@@ -1,0 +1,381 @@
+"""Asks a GGUF file through llama.cpp's server, as serving does, and measures what that costs.
+
+Run as ``python -m wherry.evaluate.adapters.llamacpp`` it is the process that is measured.
+"""
+
+import json
+import math
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+# Waiting threads sleep instead of spinning: with another busy process on two cores, two
+# spinning threads answer five times slower than one. libgomp reads it when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import msgspec
+import xllamacpp
+
+import wherry
+from wherry.contracts import Digest, Message, digest_bytes
+from wherry.contracts.errors import DataError, FormatError, TemplateError
+from wherry.evaluate.step import Answer, Speed, refuse_ambiguous
+from wherry.progress import Report
+
+Json = dict[str, Any]
+Tokens = tuple[int, ...]
+Ask = Callable[..., Json]
+"""Takes llama.cpp's options and gives what it says of the first token that it then chooses."""
+
+_SEEN: Final = 64
+"""Most probable tokens asked for with each answer; a tuned model's labels are among them."""
+_PUSH: Final = 1000.0
+"""Added to the logits of tokens that must come out; raw logits differ by far less."""
+_VANISHED: Final = 1e-45
+"""The smallest share that float32 holds."""
+_VOCABULARY: Final = 1 << 20
+"""More tokens than any vocabulary has."""
+_DECODED: Final = 24
+"""Tokens decoded for one measurement of speed."""
+
+
+class LlamaCppAnswerer:
+    """Implements `Answerer` on one GGUF file.
+
+    Args:
+        file: the model.
+        max_new_tokens: the longest free answer.
+        batch_size: rows answered at once.
+        context: room for each row's prompt and answer, in tokens.
+        threads: CPU threads; 0 for all that this process may use.
+
+    Raises:
+        FormatError: if llama.cpp cannot load the file.
+    """
+
+    def __init__(
+        self, file: Path, *, max_new_tokens: int, batch_size: int, context: int, threads: int
+    ) -> None:
+        self._server = _Server(file, slots=batch_size, context=context, threads=threads)
+        self._max_new_tokens = max_new_tokens
+        self._batch_size = batch_size
+        self._context = context
+        self._plain = self._server.tokens("a")[-1]
+
+    @property
+    def engine(self) -> str:
+        """``llama.cpp``."""
+        return "llama.cpp"
+
+    @property
+    def template_digest(self) -> Digest:
+        """Of the template that the file embeds, as the engine that uses it shows it."""
+        return digest_bytes(self._server.http("/props")["chat_template"].encode())
+
+    def answer(
+        self, prompts: Sequence[Sequence[Message]], labels: Sequence[str], report: Report
+    ) -> Sequence[Answer]:
+        """Answers every prompt and scores every label; see `wherry.evaluate.step.Answerer`."""
+        if not prompts:
+            return []
+        tokens = self._label_tokens(prompts[0], labels)
+        answers = []
+        with ThreadPoolExecutor(self._batch_size) as pool:
+            for answer in pool.map(lambda prompt: self._answer(prompt, tokens), prompts):
+                answers.append(answer)
+                report.progress(len(answers), len(prompts), "rows answered")
+        return answers
+
+    def _label_tokens(self, prompt: Sequence[Message], labels: Sequence[str]) -> list[Tokens]:
+        """Tokenizes each label where it will stand, for a tokenizer may look to the left."""
+        opened = self._server.render(prompt)
+        start = self._server.tokens(opened)
+        tokens = []
+        for label in labels:
+            whole = self._server.tokens(opened + label)
+            if whole[: len(start)] != start or len(whole) == len(start):
+                raise DataError(
+                    f"The label {label!r} has no tokens of its own after the prompt.",
+                    remedy="Reword it.",
+                )
+            tokens.append(whole[len(start) :])
+        refuse_ambiguous(labels, tokens)
+        return tokens
+
+    def _answer(self, prompt: Sequence[Message], labels: Sequence[Tokens]) -> Answer:
+        def ask(**options: Any) -> Json:
+            return self._server.chat(prompt, max_tokens=1, **options)
+
+        reply = self._server.chat(prompt, max_tokens=self._max_new_tokens, n_probs=_SEEN)
+        self._check_room(reply)
+        starts = _next_scores(ask, {label[0] for label in labels}, reply, self._plain)
+        rest = self._continuations(prompt, labels)
+        scores = (
+            starts[label[0]] + sum(rest[label[:end]][label[end]] for end in range(1, len(label)))
+            for label in labels
+        )
+        return Answer(reply["choices"][0]["message"]["content"] or "", tuple(scores))
+
+    def _check_room(self, reply: Json) -> None:
+        used = reply["usage"]["prompt_tokens"]
+        if used + self._max_new_tokens > self._context:
+            raise DataError(
+                f"A prompt of {used} tokens and an answer of {self._max_new_tokens} do not fit "
+                f"the context of {self._context}.",
+                remedy="Raise context in the settings of evaluate, or shorten the row.",
+            )
+
+    def _continuations(
+        self, prompt: Sequence[Message], labels: Sequence[Tokens]
+    ) -> dict[Tokens, dict[int, float]]:
+        """Scores the later tokens of labels that have more than one, by what precedes them."""
+        wanted: dict[Tokens, set[int]] = {}
+        for label in labels:
+            for end in range(1, len(label)):
+                wanted.setdefault(label[:end], set()).add(label[end])
+        if not wanted:
+            return {}
+        start = self._server.tokens(self._server.render(prompt))
+        found = {}
+        for prefix, tokens in wanted.items():
+
+            def ask(prefix: Tokens = prefix, **options: Any) -> Json:
+                return self._server.complete(start + prefix, max_tokens=1, **options)
+
+            found[prefix] = _next_scores(ask, tokens, ask(n_probs=_SEEN), self._plain)
+        return found
+
+
+def _next_scores(ask: Ask, tokens: set[int], reply: Json, plain: int) -> dict[int, float]:
+    """Gives log P of each token as the next one.
+
+    Args:
+        ask: asks again in the same place.
+        tokens: whose probabilities are wanted.
+        reply: what was answered there, with its most probable tokens.
+        plain: a token of whole characters.
+    """
+    likely = _listed(reply, "logprob")
+    if tokens <= likely.keys():
+        return {token: likely[token] for token in tokens}
+    return _pushed_scores(ask, tokens) or _all_scores(ask, tokens, plain)
+
+
+def _pushed_scores(ask: Ask, tokens: set[int]) -> dict[int, float]:
+    """Scores tokens however improbable, without listing the whole vocabulary.
+
+    Pushed equally far up they alone are left after sampling, in their own proportions; the
+    likeliest, pushed alone, comes with its probability before the push.
+
+    Returns:
+        Nothing if llama.cpp does not list them: they are parts of characters.
+    """
+    shares = _listed(
+        ask(
+            logit_bias=[[token, _PUSH] for token in sorted(tokens)],
+            n_probs=len(tokens),
+            post_sampling_probs=True,
+            temperature=1.0,
+            samplers=[],
+        ),
+        "prob",
+    )
+    best = max(shares, key=lambda token: shares[token], default=-1)
+    anchor = _listed(ask(logit_bias=[[best, _PUSH]], n_probs=1), "logprob", chosen=True)
+    if shares.keys() != tokens or best not in anchor:
+        return {}
+    # A share that vanished in float32 is 100 nats or more away: the smallest stands for it.
+    return {
+        token: anchor[best] + math.log(max(share, _VANISHED) / shares[best])
+        for token, share in shares.items()
+    }
+
+
+def _all_scores(ask: Ask, tokens: set[int], plain: int) -> dict[int, float]:
+    """Scores tokens by listing the whole vocabulary: seconds, but for any token."""
+    every = _listed(ask(logit_bias=[[plain, _PUSH]], n_probs=_VOCABULARY), "logprob")
+    return {token: every[token] for token in tokens}
+
+
+def _listed(reply: Json, key: str, *, chosen: bool = False) -> dict[int, float]:
+    """Gives what a reply says of the tokens that could come first, or nothing.
+
+    llama.cpp leaves out tokens that end amid a character, so that the first one listed is
+    not the first one chosen; only a complete list can be trusted.
+
+    Args:
+        reply: llama.cpp's.
+        key: ``logprob``, or ``prob`` after sampling.
+        chosen: whether to give the chosen token alone, which may be far down the list.
+    """
+    steps: list[Json] = (reply["choices"][0].get("logprobs") or {}).get("content") or []
+    if not steps or len(steps) != reply["usage"]["completion_tokens"]:
+        return {}
+    first = steps[0]
+    tops = [first] if chosen else first.get("top_logprobs") or first["top_probs"]
+    return {top["id"]: float(top[key]) for top in tops}
+
+
+class _Server:
+    """llama.cpp's server in this process."""
+
+    def __init__(self, file: Path, *, slots: int, context: int, threads: int) -> None:
+        self._key = secrets.token_hex(32)
+        parameters = _parameters(slots, context, threads or len(os.sched_getaffinity(0)))
+        parameters.model.path = str(file)
+        # It opens a port of its own on the loopback; only who knows this key is served.
+        parameters.api_keys = [self._key]
+        try:
+            self._server = xllamacpp.Server(parameters)
+        except RuntimeError as error:
+            raise FormatError(
+                f"llama.cpp cannot load {file.name}: {error}.", remedy="Make the file again."
+            ) from error
+
+    def chat(self, messages: Sequence[Message], **options: Any) -> Json:
+        """Answers a conversation, greedily unless the options say otherwise."""
+        body = {"messages": [asdict(m) for m in messages], "temperature": 0.0, **options}
+        if "n_probs" in body:
+            body["logprobs"], body["top_logprobs"] = True, body.pop("n_probs")
+        return self._called(self._server.handle_chat_completions, body)
+
+    def complete(self, tokens: Tokens, **options: Any) -> Json:
+        """Goes on from tokens, greedily unless the options say otherwise."""
+        body = {"prompt": list(tokens), "temperature": 0.0, **options}
+        return self._called(self._server.handle_completions, body)
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """Renders a conversation by the file's template and opens the assistant's turn."""
+        body = {"messages": [asdict(message) for message in messages]}
+        return str(self.http("/apply-template", body)["prompt"])
+
+    def tokens(self, text: str) -> Tokens:
+        """Tokenizes a rendered text."""
+        body = {"content": text, "add_special": True, "parse_special": True}
+        return tuple(self.http("/tokenize", body)["tokens"])
+
+    def http(self, path: str, body: Json | None = None) -> Json:
+        """Calls what the server has no Python method for."""
+        request = urllib.request.Request(  # noqa: S310  # the server's own address
+            self._server.listening_address + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
+        )
+        # No proxy stands between a process and itself.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request) as reply:
+            return json.load(reply)  # type: ignore[no-any-return]  # JSON has no type
+
+    @staticmethod
+    def _called(handle: Callable[[Json], Json], body: Json) -> Json:
+        try:
+            reply = handle(body)
+        except (ValueError, RuntimeError) as error:
+            raise TemplateError(
+                f"llama.cpp cannot render a row with the file's chat template: {error}.",
+                remedy="Use roles that the template knows.",
+            ) from error
+        if "error" in reply:
+            raise DataError(
+                f"llama.cpp refused a row: {reply['error']['message']}.",
+                remedy="Raise context in the settings of evaluate, or shorten the row.",
+            )
+        return reply
+
+
+def _parameters(slots: int, context: int, threads: int) -> xllamacpp.CommonParams:
+    parameters = xllamacpp.CommonParams()
+    parameters.n_parallel = slots
+    # llama.cpp divides its context among the slots.
+    parameters.n_ctx = context * slots
+    parameters.cpuparams.n_threads = threads
+    parameters.cpuparams_batch.n_threads = threads
+    parameters.verbosity = 1  # errors alone
+    parameters.fit_params = False
+    parameters.warmup = False
+    # Its default keeps up to 8 GiB of old prompts.
+    parameters.cache_ram_mib = 0
+    parameters.endpoint_slots = False
+    parameters.ui = False
+    return parameters
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the measured process is told."""
+
+    file: str
+    prompts: list[list[Message]]
+    context: int
+    threads: int
+
+
+def measure(
+    file: Path, prompts: Sequence[Sequence[Message]], *, context: int, threads: int
+) -> Speed:
+    """Measures a GGUF file's speed and memory in a fresh process that does nothing else.
+
+    Args:
+        file: the model.
+        prompts: one a run; each answer starts with nothing cached.
+        context: of the one slot, in tokens.
+        threads: CPU threads; 0 for all that this process may use.
+
+    Returns:
+        Times of each run. The memory is that of the whole process: Python, llama.cpp, the
+        weights that were touched, the cache of one slot.
+
+    Raises:
+        FormatError: if the process fails.
+    """
+    job = _Job(str(file), [list(prompt) for prompt in prompts], context, threads)
+    package = Path(wherry.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "wherry.evaluate.adapters.llamacpp"],
+        input=msgspec.json.encode(job),
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *sys.path])},
+    )
+    if done.returncode:
+        raise FormatError(
+            f"Measuring {file.name} failed: {done.stderr.decode(errors='replace')[-500:].strip()}",
+            remedy="Make the file again; report it if it loads elsewhere.",
+        )
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Speed)
+
+
+def _measured(job: _Job) -> Speed:
+    server = _Server(Path(job.file), slots=1, context=job.context, threads=job.threads)
+    server.chat(job.prompts[0], max_tokens=1)  # pages the weights in
+    first_token, decode_speed = [], []
+    for prompt in job.prompts:
+        started = time.perf_counter()
+        server.chat(prompt, max_tokens=1, cache_prompt=False)
+        first_token.append(1000 * (time.perf_counter() - started))
+        reply = server.chat(prompt, max_tokens=_DECODED, ignore_eos=True)
+        decode_speed.append(float(reply["timings"]["predicted_per_second"]))
+    return Speed(tuple(first_token), tuple(decode_speed), _peak_memory())
+
+
+def _peak_memory() -> int | None:
+    """Reads the kernel's high-water mark; getrusage's counts the parent's memory too."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return 1024 * int(marks[0]) if marks else None
+
+
+if __name__ == "__main__":
+    told = msgspec.json.decode(sys.stdin.buffer.read(), type=_Job)
+    print(msgspec.json.encode(_measured(told)).decode())

@@ -1,0 +1,34 @@
+"""Renders and tokenizes conversations with the base model's own tokenizer."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from wherry.contracts import Message
+
+
+class FolderTokenizer:
+    """The tokenizer and chat template of a folder for transformers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+    def render(self, messages: Sequence[Message], *, open_turn: bool) -> str:
+        """Renders a conversation; `open_turn` opens the assistant's turn at its end."""
+        text: str = self._tokenizer.apply_chat_template(
+            [asdict(message) for message in messages],
+            tokenize=False,
+            add_generation_prompt=open_turn,
+        )
+        return text
+
+    def encode(self, text: str) -> Sequence[int]:
+        """Gives the tokens of a rendered text, none added."""
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+    def ends_turn(self, token: int) -> bool:
+        """Whether the model stops when it gives this token."""
+        return bool(token == self._tokenizer.eos_token_id)
