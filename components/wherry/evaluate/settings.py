@@ -11,7 +11,7 @@ class EvaluateSettings:
     """The data split that is asked."""
     rows: int = 0
     """Rows asked, the first of the split; 0 for all."""
-    max_new_tokens: int = 16
+    max_new_tokens: int = 8
     """Longest free answer, in tokens."""
     batch_size: int = 8
     """Rows answered at once."""

@@ -13,7 +13,7 @@ class TuneSettings:
     """Passes over them."""
     batch_size: int = 16
     """Rows of one optimizer step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """The highest, reached after the warm-up; it falls to zero along a cosine."""
     warmup: float = 0.1
     """Share of all steps over which the learning rate rises."""
@@ -27,7 +27,7 @@ class TuneSettings:
     """Share of LoRA's inputs that are dropped in training."""
     targets: tuple[str, ...] = ("all-linear",)
     """Names of the linear layers that get LoRA; ``all-linear`` is all of them but the head."""
-    frozen_share: float = 0.5
+    frozen_share: float = 0.67
     """Share of the layers, the lowest, that get no LoRA: no gradient is computed through them."""
     max_length: int = 512
     """Longest row kept, in tokens."""

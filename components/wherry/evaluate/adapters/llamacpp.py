@@ -239,6 +239,8 @@ class _Server:
             raise FormatError(
                 f"llama.cpp cannot load {file.name}: {error}.", remedy="Make the file again."
             ) from error
+        # A server that is dropped before its loop runs waits for that loop for ever.
+        self._server.handle_completions({"prompt": "a", "n_predict": 1})
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Json:
         """Answers a conversation, greedily unless the options say otherwise."""

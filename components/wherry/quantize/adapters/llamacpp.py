@@ -256,6 +256,8 @@ class GgufRenderer:
         # It opens a port of its own on the loopback; only who knows this key is served.
         parameters.api_keys = [self._key]
         self._server: Any = xllamacpp.Server(parameters)
+        # A server that is dropped before its loop runs waits for that loop for ever.
+        self._server.handle_completions({"prompt": "a", "n_predict": 1})
 
     def close(self) -> None:
         """Stops the server and frees the model."""
