@@ -22,7 +22,10 @@ class GgufTokenizer:
         params.n_parallel = 1
         params.cpuparams.n_threads = 1
         params.warmup = False
+        params.verbosity = 1  # errors alone
         self._server = xllamacpp.Server(params)
+        # A server that is dropped before its loop runs waits for that loop for ever.
+        self._server.handle_completions({"prompt": "a", "n_predict": 1})
 
     def encode(self, text: str) -> Sequence[int]:
         """Gives the tokens of a text."""
