@@ -27,7 +27,7 @@ def file() -> Path:
 
 @pytest.fixture(scope="module")
 def answerer(file: Path) -> LlamaCppAnswerer:
-    return LlamaCppAnswerer(file, max_new_tokens=6, batch_size=2, context=256, threads=1)
+    return LlamaCppAnswerer(file, max_new_tokens=6, slots=2, context=256, threads=1)
 
 
 def test_a_score_is_the_same_beside_probable_and_improbable_labels(

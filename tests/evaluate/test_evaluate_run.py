@@ -98,8 +98,8 @@ def test_both_engines_begin_their_free_answers_alike(models: Models) -> None:
 
 
 def test_how_many_rows_run_at_once_changes_scores_by_rounding_at_most(models: Models) -> None:
-    one_by_one = _llamacpp(models, batch_size=1).answer(PROMPTS, ("bone", "skin"), Silent())
-    together = _llamacpp(models, batch_size=5).answer(PROMPTS, ("bone", "skin"), Silent())
+    one_by_one = _llamacpp(models, slots=1).answer(PROMPTS, ("bone", "skin"), Silent())
+    together = _llamacpp(models, slots=5).answer(PROMPTS, ("bone", "skin"), Silent())
     for one, other in zip(one_by_one, together, strict=True):
         assert other.label_scores == pytest.approx(one.label_scores, abs=0.02)
 
@@ -175,8 +175,6 @@ def _transformers(models: Models) -> TransformersAnswerer:
     )
 
 
-def _llamacpp(models: Models, *, batch_size: int = 2, context: int = 256) -> LlamaCppAnswerer:
+def _llamacpp(models: Models, *, slots: int = 2, context: int = 256) -> LlamaCppAnswerer:
     file = models.gguf / ModelRef.read(models.gguf / "model.json").file
-    return LlamaCppAnswerer(
-        file, max_new_tokens=4, batch_size=batch_size, context=context, threads=1
-    )
+    return LlamaCppAnswerer(file, max_new_tokens=4, slots=slots, context=context, threads=1)

@@ -92,22 +92,20 @@ def _size_below(model: ModelRef, base: Path | None) -> int:
 def _answerer(
     model: ModelRef, folder: Path, base: Path | None, settings: EvaluateSettings
 ) -> Answerer:
-    limits = {
-        "max_new_tokens": settings.max_new_tokens,
-        "batch_size": settings.batch_size,
-        "threads": settings.threads,
-    }
+    limits = {"max_new_tokens": settings.max_new_tokens, "threads": settings.threads}
     try:
         if model.format == "gguf":
             from wherry.evaluate.adapters.llamacpp import LlamaCppAnswerer
 
-            return LlamaCppAnswerer(folder / model.file, context=settings.context, **limits)
+            return LlamaCppAnswerer(
+                folder / model.file, slots=settings.slots, context=settings.context, **limits
+            )
         from wherry.evaluate.adapters.transformers import TransformersAnswerer
     except ModuleNotFoundError as error:
         raise _extra(error) from error
     if model.format == "adapter" and base is not None:
-        return TransformersAnswerer(base, folder, **limits)
-    return TransformersAnswerer(folder, None, **limits)
+        return TransformersAnswerer(base, folder, batch_size=settings.batch_size, **limits)
+    return TransformersAnswerer(folder, None, batch_size=settings.batch_size, **limits)
 
 
 def _speed(

@@ -13,8 +13,10 @@ class EvaluateSettings:
     """Rows asked, the first of the split; 0 for all."""
     max_new_tokens: int = 8
     """Longest free answer, in tokens."""
-    batch_size: int = 8
-    """Rows answered at once."""
+    batch_size: int = 32
+    """Rows that transformers answers at once: its decoding is bound by memory, not by work."""
+    slots: int = 8
+    """Rows that llama.cpp answers at once."""
     context: int = 512
     """Longest prompt with its answer that llama.cpp makes room for, in tokens."""
     threads: int = 0
@@ -34,7 +36,7 @@ class EvaluateSettings:
         """
         for name in ("rows", "threads", "seed"):
             _at_least(0, name, getattr(self, name))
-        for name in ("max_new_tokens", "batch_size", "speed_runs"):
+        for name in ("max_new_tokens", "batch_size", "slots", "speed_runs"):
             _at_least(1, name, getattr(self, name))
         # Fewer resamples cannot show a 2.5% tail.
         _at_least(100, "resamples", self.resamples)
