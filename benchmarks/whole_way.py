@@ -21,7 +21,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from wherry.ledger import Ledger
+from wherry.contracts import Scores
 from wherry.runtime.plan import read_plan
 
 ROOT = Path(__file__).parent.parent
@@ -111,9 +111,13 @@ def _stages(state: Path) -> list[Figure]:
 
 
 def _scores(state: Path, *, quick: bool) -> list[Figure]:
-    with Ledger.open(state) as ledger:
-        version = ledger.releases(NAME)[-1].version
-        scores = {each: ledger.scores_of(NAME, version, each) for each in SUBJECTS}
+    # The ledger keeps what a release stands on; the base model's scores lie in the run.
+    newest = {
+        scores.subject: scores
+        for path in sorted((state / "runs").glob("*/*/*/scores"))
+        for scores in [Scores.read(path)]
+    }
+    scores = {each: newest[each] for each in SUBJECTS}
 
     def value(subject: str, metric: str) -> Figure:
         found = scores[subject].find(metric)

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-# Waiting threads sleep instead of spinning: beside another busy process, two spinning threads
-# stall each other. libgomp reads it when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Waiting threads spin shortly, then sleep: see `wherry.tune.adapters.lora` for the figures.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from peft import PeftModel
