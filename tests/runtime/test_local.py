@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.contracts.errors import ConflictError, InternalError, InterruptedRunError
+from wherry.contracts.errors import ConflictError, InterruptedRunError
 from wherry.runtime.events import Event
 from wherry.runtime.local import Run, StageFailedError, run_pipeline
 
@@ -76,10 +76,19 @@ def test_a_stage_that_failed_is_not_cached(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_that_cannot_be_read_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InternalError, match=r"nowhere\.py is no pipeline file"):
+    with pytest.raises(StageFailedError, match=r"nowhere\.py is no pipeline file") as failed:
         run_pipeline(
             tmp_path / "nowhere.py", {}, state=tmp_path / "s", tag="t", on_event=lambda e: None
         )
+    assert (failed.value.code, failed.value.exit_code) == ("E_PIPELINE", 2)
+
+
+def test_a_lone_if_on_a_named_output_is_refused_not_skipped(tmp_path: Path) -> None:
+    with pytest.raises(StageFailedError, match="named output 'passed' and has no Else") as failed:
+        run_pipeline(
+            TOY.with_name("lone_if.py"), {}, state=tmp_path, tag="t", on_event=lambda e: None
+        )
+    assert failed.value.code == "E_PIPELINE"
 
 
 SCRIPT = """

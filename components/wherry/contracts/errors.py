@@ -115,6 +115,13 @@ class ParityError(WherryError):
     code = "E_PARITY"
 
 
+class PipelineError(WherryError):
+    """A pipeline file cannot be run, or would not do what it says."""
+
+    code = "E_PIPELINE"
+    exit_code = EXIT_USAGE
+
+
 class GateRefusedError(WherryError):
     """The gate refused the model: nothing is released."""
 

@@ -15,14 +15,24 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from wherry.contracts.errors import MissingError
+from wherry.contracts.errors import PipelineError, WherryError
 from wherry.progress import EVENTS_VARIABLE
+from wherry.runtime.traps import refuse_traps
 
 
 def main() -> None:
     """Reads one request from stdin and runs its pipeline; exit code 0 if it succeeded."""
     request = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _run(request)
+    except WherryError as error:
+        told = ("code", "message", "remedy", "exit_code")
+        _tell("pipeline", "failed", **{name: getattr(error, name) for name in told})
+        raise
+
+
+def _run(request: dict[str, Any]) -> None:
     os.environ["WHERRY_IMAGE_TAG"] = request["tag"]
     from kfp import local
 
@@ -36,6 +46,7 @@ def main() -> None:
         cache_root=request["cache"] or None,
     )
     pipeline = file.build("local")
+    refuse_traps(pipeline.pipeline_spec)
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)  # KFP tells a cache hit at INFO
     logging.getLogger().addFilter(_CacheHits(_display_names(pipeline.pipeline_spec)))
     pipeline(**request["arguments"])
@@ -45,17 +56,17 @@ def load_pipeline(path: Path) -> Any:
     """Imports a pipeline file: a module with a function `build(target)`.
 
     Raises:
-        MissingError: if there is no such file, or it has no `build`.
+        PipelineError: if there is no such file, or it has no `build`.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
     if spec is None or spec.loader is None:
-        raise MissingError(
+        raise PipelineError(
             f"{path} is no pipeline file.", remedy="Name one with --pipeline, or run beside it."
         )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, "build"):
-        raise MissingError(
+        raise PipelineError(
             f"{path} has no function build(target).",
             remedy="See pipelines/train_to_deploy.py for its form.",
         )
