@@ -24,13 +24,14 @@ def show_failure(error: WherryError, raised: BaseException, *, as_json: bool, de
         body = {"code": error.code, "message": error.message, "remedy": error.remedy}
         print(json.dumps({"error": {**body, **({"trace": trace} if debug else {})}}, indent=2))
         return
-    console = Console(stderr=True, highlight=False)
+    # soft_wrap: a path or a command that is broken in two cannot be copied.
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[bold red]{error.code}[/] {escape(_printable(error.message))}")
     console.print(f"[bold]Remedy[/]  {escape(error.remedy)}")
     if run := getattr(error, "run", None):
         if report := run.publish_report():
-            console.print(f"[bold]Report[/]  {escape(str(report))}", soft_wrap=True)
-        console.print(f"[bold]Log[/]     {escape(str(run.log))}", soft_wrap=True)
+            console.print(f"[bold]Report[/]  {escape(str(report))}")
+        console.print(f"[bold]Log[/]     {escape(str(run.log))}")
     if debug:
         print(trace, file=sys.stderr)
 

@@ -37,7 +37,9 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
     repo = local_repo(plan)
     source = resolve_data(plan, repo)
     with RunDisplay(Console(stderr=True, quiet=as_json, highlight=False)) as display:
-        display.console.print(f"{plan.name}: {settings} through {pipeline}, state in {state()}")
+        display.console.print(
+            f"{plan.name}: {settings} through {pipeline}, state in {state()}", soft_wrap=True
+        )
         done = run_pipeline(
             pipeline,
             plan.arguments(checksum=source.checksum, code=code_of(Path.cwd()), repo=repo),
