@@ -31,6 +31,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
         (DataError("bad", remedy="Mend it."), "E_DATA", 1),
         (GateRefusedError("no", remedy="Improve."), "E_GATE", 3),
         (OSError(errno.ENOSPC, "No space left on device", "/full"), "E_NOSPACE", 1),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "E_NOSPACE", 1),
         (PermissionError(errno.EACCES, "Permission denied", "/root"), "E_IO", 1),
         (KeyboardInterrupt(), "E_INTERRUPTED", 130),
         (ZeroDivisionError("division by zero"), "E_INTERNAL", 1),

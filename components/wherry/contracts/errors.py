@@ -10,6 +10,7 @@ Raise the narrowest class. The message names the value and what was expected;
 """
 
 import errno
+import os
 from typing import ClassVar, Final
 
 EXIT_FAILED: Final = 1
@@ -197,6 +198,9 @@ def as_wherry_error(error: BaseException) -> WherryError:
         )
     if isinstance(error, OSError):
         return _from_os_error(error)
+    if os.strerror(errno.ENOSPC) in str(error):
+        # safetensors and its like write from Rust or C: of the errno only the text comes through.
+        return _from_os_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     return InternalError(
         f"{type(error).__name__}: {error}",
         remedy="Run again with --debug for the traceback, and report it.",
