@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TunedRun
-from tests.workspace import ROOT, Workspace, gone, kill
+from tests.workspace import ROOT, Workspace, kill
 from wherry.ledger import Ledger
 
 pytestmark = [pytest.mark.faults, pytest.mark.local]
@@ -167,33 +166,3 @@ def test_a_full_disk_is_told_as_such(workspace: Workspace, tmp_path: Path) -> No
     )
     assert done.returncode == 1
     assert "E_NOSPACE" in done.stderr
-
-
-@pytest.mark.slow
-def test_a_run_killed_while_it_tunes_leaves_no_process_and_its_repetition_ends_well(
-    tuned_run: TunedRun,
-) -> None:
-    workspace = tuned_run.workspace
-    kept = workspace.settings.read_text()
-    try:
-        # Few rows: it is the second try that matters here, not what the model learns.
-        workspace.change(tune={"rows": 96})
-        (workspace.settings.parent / "gate.yaml").write_text(json.dumps(EASY))
-        process = workspace.start()
-        workspace.await_event("tune", "started", process)
-        kill(process, signal.SIGKILL)
-        assert gone(workspace, 10)
-        assert len(workspace.json("models")) == 1
-        done = workspace.run("--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert json.loads(done.stdout)["release"]["version"] == 2
-        live = workspace.json("status")["models"][0]
-        assert live["champion"]["version"] == live["deployment"]["version"] == 2
-        with Ledger.open(workspace.state) as ledger:
-            assert ledger.verify().ok
-    finally:
-        workspace.settings.write_text(kept)
-        shutil.copy(ROOT / "pipelines" / "settings" / "gate.yaml", workspace.settings.parent)
-
-
-EASY = {"floors": {"accuracy": 0.001}, "min_rows": 100}

@@ -1,6 +1,7 @@
 """From versioned data to a served, gated release: what a newcomer is promised."""
 
 import json
+import signal
 import socket
 import subprocess
 import urllib.request
@@ -10,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from tests.conftest import TunedRun
-from tests.workspace import Workspace
+from tests.workspace import Workspace, gone, kill
 from wherry.contracts import Metric, Release, Scores
 from wherry.ledger import CHAMPION, Ledger
 
@@ -178,3 +179,37 @@ def test_doctor_finds_this_machine_fit(tuned_run: TunedRun) -> None:
     findings = {each["what"]: each for each in json.loads(done.stdout)}
     for what in ("python", "settings", "data", "base", "ledger", "port"):
         assert findings[what]["ok"], findings[what]
+
+
+EASY = {"floors": {"accuracy": 0.001}, "min_rows": 100}
+
+
+@pytest.mark.faults
+def test_a_run_killed_while_it_tunes_leaves_no_process_and_its_repetition_ends_well(
+    tuned_run: TunedRun,
+) -> None:
+    """The last test here, for it changes what is live."""
+    workspace = tuned_run.workspace
+    # Few rows: it is the second try that matters here, not what the model learns.
+    workspace.change(tune={"rows": 96}, deploy={"smoke_min_correct": 21})
+    (workspace.settings.parent / "gate.yaml").write_text(json.dumps(EASY))
+    process = workspace.start()
+    workspace.await_event("tune", "started", process)
+    kill(process, signal.SIGKILL)
+    assert gone(workspace, 10)
+    assert len(workspace.json("models")) == 1
+
+    unfit = workspace.run()
+    assert unfit.returncode == 1
+    assert "E_DEPLOY" in unfit.stderr
+    assert release(workspace).version == 1
+    assert workspace.json("status")["models"][0]["deployment"]["version"] == 1
+
+    workspace.change(deploy={"smoke_min_correct": 1})
+    done = workspace.run("--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["release"]["version"] == 2
+    live = workspace.json("status")["models"][0]
+    assert live["champion"]["version"] == live["deployment"]["version"] == 2
+    with Ledger.open(workspace.state) as ledger:
+        assert ledger.verify().ok

@@ -31,6 +31,7 @@ def test_settings_travel_as_json_strings(tmp_path: Path) -> None:
     assert arguments["gate_settings"] == "{}"
     assert (arguments["data_repo"], arguments["data_checksum"]) == ("/data", "md5:1")
     assert all(isinstance(value, str) for value in arguments.values())
+    assert not any("\n" in value for value in arguments.values())
 
 
 def test_a_change_of_any_setting_changes_the_lineage(tmp_path: Path) -> None:

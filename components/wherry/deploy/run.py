@@ -1,5 +1,7 @@
 """Wires the deployment: a release in, an address that answers out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wherry.contracts import (
@@ -12,7 +14,7 @@ from wherry.contracts import (
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import ConflictError, DigestError, MissingError
+from wherry.contracts.errors import ConflictError, DigestError, MissingError, WherryError
 from wherry.deploy.adapters.http import HttpEndpoint
 from wherry.deploy.adapters.local.servers import Servers, checked
 from wherry.deploy.adapters.local.target import LocalTarget
@@ -55,7 +57,7 @@ def run(
             )
 
         servers = _servers(wanted.name)
-        with servers.alone():
+        with _given_back(wanted, recorded=not generation), servers.alone():
             live = deploy(
                 wanted,
                 generation or _generation(wanted),
@@ -71,6 +73,35 @@ def run(
                 ledger.record_deployment(live)
         report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
     return live.url
+
+
+@contextmanager
+def _given_back(wanted: Release, *, recorded: bool) -> Iterator[None]:
+    """Points the champion back at the version that serves, if the new one is not fit to.
+
+    Without it the store would name as champion what no client was ever answered by.
+    """
+    try:
+        yield
+    except WherryError as error:
+        live = status(wanted.name)
+        if recorded and live and live.version != wanted.version:
+            _roll_back(wanted, live, f"version {wanted.version} did not deploy: {error.message}")
+        raise
+
+
+def _roll_back(wanted: Release, live: Deployment, reason: str) -> None:
+    with Ledger.open(state()) as ledger:
+        alias = ledger.alias(wanted.name, CHAMPION)
+        if alias and alias.version == wanted.version:
+            ledger.switch(
+                CHAMPION,
+                wanted.name,
+                live.version,
+                expected_generation=alias.generation,
+                reason=reason[:500],
+                action="rollback",
+            )
 
 
 def _generation(wanted: Release) -> int:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +57,8 @@ class Plan:
             "data_checksum": checksum,
             **settings,
             "run_settings": _json({"base": self.base_uri, **settings}),
-            "code": code.to_json(),
+            # One line: KFP copies defaults into a comment, where a second line breaks the YAML.
+            "code": _json(asdict(code)),
         }
         for key, value in arguments.items():
             _check_argument(key, value)
