@@ -61,7 +61,8 @@ def first(world: World, dataset: Path) -> Deployment:
     path = world.root / "release-1.json"
     script = (
         f"{sys.executable} -m wherry.deploy --release {path} --dataset {dataset} "
-        f"--deployment {world.root}/out.json --settings '{world.settings()}'; echo done; sleep 60"
+        f"--deployment {world.root}/out.json --generation 1 --settings '{world.settings()}'; "
+        "echo done; sleep 60"
     )
     shell = subprocess.Popen(
         ["sh", "-c", script],
@@ -144,7 +145,7 @@ def test_two_deploys_at_once_are_a_conflict(world: World, live: Deployment, data
     with (world.record.parent / f"{NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConflictError, match="another process"):
-            run(world.root / "release-1.json", dataset, world.root / "x", world.settings())
+            run(world.root / "release-1.json", dataset, world.root / "x", world.settings(), 7)
         with pytest.raises(ConflictError):
             stop(NAME)
     assert status(NAME) == live
