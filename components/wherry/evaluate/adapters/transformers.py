@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-# Waiting threads spin shortly, then sleep: see `wherry.tune.adapters.lora` for the figures.
+# Waiting threads spin shortly, then sleep: docs/adr/0003 has the figures.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch

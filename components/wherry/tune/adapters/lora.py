@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-# How long a waiting thread spins before it sleeps. On two idle cores: 655 tok/s with libgomp's
-# long spin, 629 so, 457 with none; beside one busy process: 76, 197, 321. So a short one. libgomp
-# reads it when torch loads it.
+# How long a waiting thread spins before it sleeps: short, for an idle machine and a busy one.
+# docs/adr/0003 has the figures. libgomp reads it when torch loads it.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
