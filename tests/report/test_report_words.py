@@ -83,3 +83,8 @@ def test_no_number_is_too_odd_to_say(value: float) -> None:
 @given(st.text(max_size=60), st.integers(2, 20))
 def test_clipping_keeps_within_its_columns(text: str, columns: int) -> None:
     assert words.width(words.clip(text, columns)) <= columns
+
+
+@pytest.mark.parametrize("value", [1.8e306, -1.8e306, float("inf"), float("nan"), None])
+def test_a_share_that_is_no_finite_percentage_is_missing(value: float | None) -> None:
+    assert words.percent(value) == words.points(value) == words.MISSING

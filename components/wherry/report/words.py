@@ -41,12 +41,13 @@ def is_known(value: float | None) -> bool:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Gives a share in [0, 1] as ``71.4%``."""
-    return MISSING if value is None or not is_known(value) else f"{100 * value:.{digits}f}%"
+    # A finite number may be no longer finite as a percentage.
+    return MISSING if value is None or not is_known(100 * value) else f"{100 * value:.{digits}f}%"
 
 
 def points(difference: float | None) -> str:
     """Gives a difference of two shares as ``+69.3 points``, unbroken, with a true minus sign."""
-    if difference is None or not is_known(difference):
+    if difference is None or not is_known(100 * difference):
         return MISSING
     rounded = round(100 * difference, 1) + 0.0
     sign = "+" if rounded > 0 else _MINUS if rounded < 0 else "±"
