@@ -1,4 +1,4 @@
-"""A data set: splits of chat rows, each file with its digest."""
+"""A data set: splits of rows, each file with its digest."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +12,21 @@ from wherry.contracts.errors import DataError, MissingError
 from wherry.contracts.record import Record
 
 DATASET_NAME: Final = "dataset.json"
+QUARANTINE_NAME: Final = "quarantine.jsonl"
+"""Rows that were set aside: one `SetAside` a line, beside the data files."""
 MAX_LINE_BYTES: Final = 1 << 20
 """A longer row is refused before it is parsed, so that memory stays bounded."""
+
+Kind = Literal["instruction", "chat", "preference", "text", "traffic"]
+"""What the rows of a data set are:
+
+- ``instruction``: one question and its answer, perhaps after a system turn;
+- ``chat``: turns that alternate, the last of them the assistant's;
+- ``preference``: a chat whose last turn is the better answer, and `Row.rejected` the worse one;
+- ``text``: plain text for continued pre-training;
+- ``traffic``: what a served model was asked and answered, with the time.
+"""
+SplitName = Literal["train", "eval", "test"]
 
 
 @dataclass(frozen=True)
@@ -26,14 +39,23 @@ class Message:
 
 @dataclass(frozen=True)
 class Row:
-    """One example: a conversation that ends with the assistant's turn."""
+    """One example. Which fields are filled depends on the data set's `Kind`."""
 
     id: str
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
+    """The conversation; empty for plain text."""
     label: str = ""
     """The class that the last turn names, or empty for free text."""
     group: str = ""
     """Rows of one group stay in one split; near copies share a group."""
+    rejected: str = ""
+    """The worse last turn of a preference."""
+    text: str = ""
+    """The text of a row without a conversation."""
+    time: str = ""
+    """When the row was written or the model asked, RFC 3339; empty if nobody knows."""
+    model: str = ""
+    """Which model answered, of traffic."""
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -42,8 +64,8 @@ class Row:
 
     @property
     def completion(self) -> str:
-        """The last turn's text: what the model should answer."""
-        return self.messages[-1].content
+        """The last turn's text, what the model should answer; or the plain text."""
+        return self.messages[-1].content if self.messages else self.text
 
 
 @dataclass(frozen=True)
@@ -63,7 +85,7 @@ class Source:
 class Split:
     """One file of rows."""
 
-    name: Literal["train", "eval", "test"]
+    name: SplitName
     file: str
     """Relative to the data set's folder."""
     rows: int
@@ -71,10 +93,26 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Cleaned:
+    """What one cleaning step did."""
+
+    step: str
+    """Its name in the settings, such as ``drop_near_duplicates``."""
+    rows: int
+    """Rows that came in."""
+    changed: int = 0
+    """Rows whose text it changed."""
+    dropped: int = 0
+    """Rows that it left out."""
+    note: str = ""
+    """What it changed or left out, in words and counts; never a text of the data."""
+
+
+@dataclass(frozen=True)
 class Dataset(Record):
     """What a folder of data holds; lies in it as ``dataset.json``."""
 
-    kind: Literal["instruction", "chat", "preference"]
+    kind: Kind
     splits: tuple[Split, ...]
     digest: Digest
     """Of all the data files: the manifest's digest without ``dataset.json``."""
@@ -83,6 +121,10 @@ class Dataset(Record):
     """The label set in sorted order, or empty for free text."""
     licence: str = ""
     """An SPDX identifier or a short name."""
+    cleaned: tuple[Cleaned, ...] = ()
+    """The cleaning steps in the order in which they ran."""
+    set_aside: int = 0
+    """Rows that could not be read; they stand in ``quarantine.jsonl``."""
     schema: Literal["wherry.dataset/1"] = "wherry.dataset/1"
 
     def split(self, name: str) -> Split:
@@ -105,7 +147,7 @@ class Dataset(Record):
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Reads a JSON Lines file of chat rows, one at a time.
+    """Reads a JSON Lines file of rows as ingest writes them, one at a time.
 
     Raises:
         DataError: naming file, line and cause, on a row that is not a `Row`.
@@ -122,9 +164,38 @@ def read_rows(path: Path) -> Iterator[Row]:
                 ) from error
 
 
+def fault_of(row: Row, kind: Kind) -> str:
+    """Says why a row is no row of this kind, or gives an empty text.
+
+    The words name fields and roles, never a text of the row.
+    """
+    if kind == "text":
+        return "" if row.text and not row.messages else "a text row has `text` and no `messages`"
+    if row.text:
+        return f"a row of kind {kind} has `messages` and no `text`"
+    if fault := _fault_of_turns([message.role for message in row.messages]):
+        return fault
+    if kind == "instruction" and len(row.messages) > 2 + (row.messages[0].role == "system"):
+        return "an instruction has one question and one answer"
+    if kind == "preference" and not row.rejected:
+        return "a preference has `rejected`, the worse answer"
+    if kind == "traffic" and not row.time:
+        return "a row of traffic has `time`"
+    return ""
+
+
+def _fault_of_turns(roles: list[str]) -> str:
+    if len(roles) < 2 or roles[-1] != "assistant":
+        return "messages must end with an assistant turn after at least one other"
+    turns = roles[1:] if roles[0] == "system" else roles
+    if turns != ["user", "assistant"] * (len(turns) // 2):
+        return "turns must alternate user and assistant, after one system turn at most"
+    return ""
+
+
 def _checked(row: Row, line: bytes) -> Row:
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the row is longer than {MAX_LINE_BYTES} bytes")
-    if len(row.messages) < 2 or row.messages[-1].role != "assistant":
+    if not row.text and (len(row.messages) < 2 or row.messages[-1].role != "assistant"):
         raise ValueError("messages must end with an assistant turn after at least one other")
     return row

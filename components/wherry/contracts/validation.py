@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from wherry.contracts.dataset import Source
 from wherry.contracts.digest import Digest
 from wherry.contracts.record import Record
 
@@ -50,6 +51,49 @@ class Column:
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """A row that could not be read; a line of ``quarantine.jsonl``."""
+
+    file: str
+    """Relative to the source."""
+    line: int
+    """Counted from 1; the row's number in a file that has no lines."""
+    reason: str
+    """What was wrong with it; never a text of the data."""
+
+
+@dataclass(frozen=True)
+class ReasonCount:
+    """How many rows were set aside for one reason."""
+
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure that moved since the data set was last accepted."""
+
+    what: str
+    """Such as ``rows of train``, ``label``, ``prompt_tokens``."""
+    before: str
+    now: str
+    distance: float | None = None
+    """Between two distributions: half the sum of the absolute differences of their shares, in
+    [0, 1]; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """What changed since the last accepted version of the same data."""
+
+    source: Source
+    """Of the accepted version."""
+    dataset_digest: Digest
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class ValidationReport(Record):
     """The verdict on one data set by one suite."""
 
@@ -61,6 +105,12 @@ class ValidationReport(Record):
     expectations: tuple[Expectation, ...]
     quarantined: tuple[Quarantined, ...] = ()
     columns: tuple[Column, ...] = ()
+    source: Source | None = None
+    """Where the data set was taken from."""
+    set_aside: tuple[ReasonCount, ...] = ()
+    """Rows that could not be read, by reason, the most frequent first."""
+    since: Since | None = None
+    """None if no version of this data was accepted before, as far as is known here."""
     schema: Literal["wherry.validation/1"] = "wherry.validation/1"
 
     @property
