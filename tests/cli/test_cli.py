@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from wherry.cli.run import local_repo
+from wherry.runtime.plan import Plan
+
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("WHERRY_")}
 
 
@@ -99,3 +102,21 @@ def test_a_store_that_this_version_cannot_use_is_refused(tmp_path: Path) -> None
     done = wherry(tmp_path, "models", WHERRY_STORE="postgresql://somewhere/db")
     assert done.returncode == 1
     assert "E_STORE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://github.com/org/data",
+        "git@github.com:org/data.git",
+        "hf://datasets/org/name",
+        "s3://bucket/prefix",
+        "file:folder",
+    ],
+)
+def test_an_address_of_data_is_handed_on_as_it_is(address: str) -> None:
+    assert local_repo(Plan("n", "b", address, "", {})) == address
+
+
+def test_a_folder_of_data_is_made_absolute() -> None:
+    assert local_repo(Plan("n", "b", "some/repo", "", {})) == str(Path("some/repo").absolute())

@@ -1,9 +1,10 @@
 """wherry run: from versioned data to a served release on this machine."""
 
 import json
+import re
 import time
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +19,9 @@ from wherry.runtime.identity import code_of, code_tag
 from wherry.runtime.local import Run, run_pipeline
 from wherry.runtime.plan import Plan, read_plan
 from wherry.workspace import state
+
+_ADDRESS: Final = re.compile(r"^([a-z][a-z0-9+]+:|[\w.-]+@[\w.-]+:)")
+"""``s3://…``, ``file:…``, and git's short form of an SSH address."""
 
 
 @click.command()
@@ -53,7 +57,9 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
 
 def local_repo(plan: Plan) -> str:
     """Makes a local path absolute: the tasks run in folders of their own."""
-    return plan.data_repo if "://" in plan.data_repo else str(Path(plan.data_repo).absolute())
+    return (
+        plan.data_repo if _ADDRESS.match(plan.data_repo) else str(Path(plan.data_repo).absolute())
+    )
 
 
 def resolve_data(plan: Plan, repo: str) -> Source:
