@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from wherry.contracts import (
     Dataset,
+    Kind,
     Manifest,
     Message,
     ModelRef,
@@ -62,12 +63,12 @@ def make_adapter(folder: Path, base: Path, *, seed: int = 1) -> ModelRef:
     return _sealed(folder, "adapter_model.safetensors", "adapter", base_digest=base_digest)
 
 
-def make_dataset(folder: Path, *, rows: int = 6) -> Dataset:
+def make_dataset(folder: Path, *, rows: int = 6, kind: Kind = "chat") -> Dataset:
     """Writes a data set of three splits as the ingest room does."""
     folder.mkdir(parents=True)
-    splits = tuple(_split(folder, name, rows) for name in ("train", "eval", "test"))
+    splits = tuple(_split(folder, name, rows, kind) for name in ("train", "eval", "test"))
     made = Dataset(
-        kind="chat",
+        kind=kind,
         splits=splits,
         digest=digest_bytes(b"data"),
         source=Source("dvc:.", "", "data", "md5:0"),
@@ -78,19 +79,25 @@ def make_dataset(folder: Path, *, rows: int = 6) -> Dataset:
     return made
 
 
-def _split(folder: Path, name: Any, rows: int) -> Split:
+def _split(folder: Path, name: Any, rows: int, kind: Kind) -> Split:
     path = folder / f"{name}.jsonl"
-    lines = []
-    for number in range(rows):
-        label = LABELS[number % len(LABELS)]
-        messages = (
-            Message("system", "Name it."),
-            Message("user", f"{name} case {number * 37}"),
-            Message("assistant", label),
-        )
-        lines.append(Row(f"{name}-{number}", messages, label))
+    lines = [_row(name, number, kind) for number in range(rows)]
     path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     return Split(name, path.name, rows, digest_file(path))
+
+
+def _row(name: str, number: int, kind: Kind) -> Row:
+    label = LABELS[number % len(LABELS)]
+    if kind == "text":
+        return Row(f"{name}-{number}", text=f"{name} case {number * 37} is of the {label}.")
+    messages = (
+        Message("system", "Name it."),
+        Message("user", f"{name} case {number * 37}"),
+        Message("assistant", label),
+    )
+    return Row(
+        f"{name}-{number}", messages, label, rejected="unknown" if kind == "preference" else ""
+    )
 
 
 def _sealed(folder: Path, file: str, kind: Any, *, base_digest: str) -> ModelRef:

@@ -4,23 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count, pairwise
+from pathlib import Path
 
 import pytest
 
 from wherry.contracts import Message, Row
 from wherry.contracts.errors import DataError, DivergedError, TemplateError
 from wherry.progress import Silent
+from wherry.tune.batches import eval_steps, plan, rate_at
+from wherry.tune.examples import Example, encode, encode_row, shared_prefix
 from wherry.tune.settings import TuneSettings
-from wherry.tune.step import (
-    Example,
-    encode,
-    encode_row,
-    eval_steps,
-    plan,
-    rate_at,
-    shared_prefix,
-    tune,
-)
+from wherry.tune.step import tune
 
 END = ord("$")
 
@@ -37,6 +31,10 @@ class LetterTokenizer:
 
     def ends_turn(self, token: int) -> bool:
         return token == END
+
+    @property
+    def end(self) -> int:
+        return END
 
 
 class RewritingTokenizer(LetterTokenizer):
@@ -69,6 +67,18 @@ class FakeLearner:
 
     def loss(self, batch: Sequence[Example]) -> float:
         return 1 / (1 + len(self.rates))
+
+    def keep(self) -> None:
+        self.kept = len(self.rates)
+
+    def restore(self) -> None:
+        self.restored = self.kept
+
+    def save_state(self, folder: Path) -> None:
+        raise AssertionError
+
+    def load_state(self, folder: Path) -> None:
+        raise AssertionError
 
 
 class LengthLearner(FakeLearner):
@@ -126,13 +136,15 @@ def test_a_template_that_never_ends_the_turn_is_refused() -> None:
 
 
 def test_rows_that_are_too_long_are_left_out_and_counted() -> None:
-    kept, left_out = encode([row(), row(question="x" * 99)], LetterTokenizer(), max_length=40)
+    kept, left_out = encode(
+        [row(), row(question="x" * 99)], LetterTokenizer(), TuneSettings(max_length=40)
+    )
     assert (len(kept), left_out) == (1, 1)
 
 
 def test_no_row_short_enough_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(DataError, match=r"at most 8 tokens.*max_length"):
-        encode([row()], LetterTokenizer(), max_length=8)
+        encode([row()], LetterTokenizer(), TuneSettings(max_length=8))
 
 
 def test_the_shared_prefix_ends_where_prompts_first_differ() -> None:
@@ -224,6 +236,72 @@ def test_the_rates_that_the_learner_gets_follow_the_recipe() -> None:
     learner = FakeLearner()
     tune([example()] * 32, [], learner, RECIPE, Silent(), clock)
     assert learner.rates == [rate_at(step, 8, RECIPE) for step in range(1, 9)]
+
+
+class ScriptedLearner(FakeLearner):
+    """Has the eval losses that it is told."""
+
+    def __init__(self, evals: Sequence[float], losses: Sequence[float] = ()) -> None:
+        super().__init__(losses)
+        self.evals = list(evals)
+        self.restored = -1
+
+    def loss(self, batch: Sequence[Example]) -> float:
+        return self.evals.pop(0)
+
+
+def test_the_run_goes_back_to_the_step_of_the_lowest_eval_loss() -> None:
+    learner = ScriptedLearner([3.0, 1.0, 2.0])
+    course = tune([example()] * 32, [example()], learner, RECIPE, Silent(), clock)
+    assert (course.kept_step, course.steps, learner.restored) == (4, 8, 4)
+
+
+def test_the_last_weights_stay_where_the_recipe_says_so() -> None:
+    learner = ScriptedLearner([3.0, 1.0, 2.0])
+    recipe = replace(RECIPE, keep_best=False)
+    course = tune([example()] * 32, [example()], learner, recipe, Silent(), clock)
+    assert (course.kept_step, learner.restored) == (8, -1)
+
+
+def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
+    learner = ScriptedLearner([3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0])
+    recipe = replace(RECIPE, eval_points=9, patience=2)
+    course = tune([example()] * 32, [example()], learner, recipe, Silent(), clock)
+    assert (course.steps, course.kept_step) == (3, 1)
+
+
+def test_a_loss_that_rises_and_rises_has_diverged() -> None:
+    losses = [1.0] * 20 + [9.0] * 20
+    with pytest.raises(DivergedError, match=r"risen from 1 to .*learning_rate"):
+        tune([example()] * 160, [], FakeLearner(losses), RECIPE, Silent(), clock)
+
+
+def test_one_bad_batch_is_no_divergence() -> None:
+    losses = [1.0] * 20 + [9.0] + [1.0] * 19
+    tune([example()] * 160, [], FakeLearner(losses), RECIPE, Silent(), clock)
+
+
+def test_texts_are_joined_and_cut_into_pieces_that_predict_all_but_their_first_token() -> None:
+    texts = [Row("1", text="abcdefghi"), Row("2", text="jk")]
+    kept, _ = encode(texts, LetterTokenizer(), TuneSettings(objective="text", max_length=8))
+    read = ["".join(map(chr, (*e.prompt, *e.completion))) for e in kept]
+    assert read == ["abcdefgh", "i$jk$"]
+    assert {len(e.prompt) for e in kept} == {1}
+
+
+def test_a_preference_has_both_answers_behind_one_prompt() -> None:
+    found = encode_row(replace(row("ear"), rejected="eye"), LetterTokenizer(), paired=True)
+    assert "".join(map(chr, found.completion)) == "ear$"
+    assert "".join(map(chr, found.rejected)) == "eye$"
+    assert found.tokens == 2 * (len(found.prompt) + 4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"), [("constant", 1.0), ("linear", 1 / 17), ("cosine", 0.0085)]
+)
+def test_the_learning_rate_follows_its_schedule(schedule: str, last: float) -> None:
+    settings = TuneSettings(learning_rate=1.0, warmup=0.2, schedule=schedule)  # type: ignore[arg-type]
+    assert rate_at(20, 20, settings) == pytest.approx(last, abs=1e-3)
 
 
 RECIPE = TuneSettings(batch_size=4, learning_rate=0.5, eval_points=3)

@@ -41,6 +41,16 @@ class LossCurve(Record):
     base_digest: Digest
     data_digest: Digest
     """Of the training split's file."""
+    steps: int = 0
+    """Optimizer steps done."""
+    kept_step: int = 0
+    """The step whose weights were kept."""
+    resumed_at: int = 0
+    """The step of the checkpoint that the run went on from; 0 if it was never killed."""
+    teacher_digest: Digest | None = None
+    """Of the model whose answers or distributions it learnt."""
+    start_digest: Digest | None = None
+    """Of the adapter that it went on training."""
     settings: dict[str, str | int | float | bool] = field(default_factory=dict)
     """The recipe as it ran: a flat mapping for people, such as ``{"rank": 8}``."""
     schema: Literal["wherry.curve/1"] = "wherry.curve/1"

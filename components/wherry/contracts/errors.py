@@ -110,6 +110,12 @@ class DivergedError(WherryError):
     code = "E_DIVERGED"
 
 
+class MemoryShortError(WherryError):
+    """A model and its batch do not fit into memory."""
+
+    code = "E_MEMORY"
+
+
 class ParityError(WherryError):
     """A converted model does not agree with the model that it was made from."""
 

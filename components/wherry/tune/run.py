@@ -1,102 +1,164 @@
 """Wires tuning: a data set and a base model in, an adapter and its loss curve out."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wherry.contracts import Dataset, Manifest, ModelRef, digest_file, read_settings
+from wherry.contracts import Manifest, ModelRef, digest_file, read_settings
 from wherry.contracts.curve import LossCurve
-from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.model import MODEL_NAME
-from wherry.progress import stage
+from wherry.progress import Report, Silent, stage
+from wherry.tune.checkpoints import open_checkpoints
+from wherry.tune.parts import Parts
 from wherry.tune.settings import TuneSettings
-from wherry.tune.step import Course, encode, shared_prefix, tune
+from wherry.tune.step import Course, NoCheckpoints, tune
+from wherry.workspace import state
 
 if TYPE_CHECKING:
-    from wherry.tune.adapters.chat import FolderTokenizer
-    from wherry.tune.adapters.lora import LoraLearner
+    from wherry.tune.adapters.pytorch.bench import Bench
 
 
-def run(dataset: Path, base: Path, adapter: Path, curve: Path, settings: str = "") -> None:
-    """Tunes a base model on the train split.
+def run(
+    dataset: Path,
+    base: Path,
+    adapter: Path,
+    curve: Path,
+    settings: str = "",
+    merged: Path | None = None,
+    start: Path | None = None,
+    teacher: Path | None = None,
+) -> None:
+    """Tunes a base model on the train split; killed, the same call goes on where it was.
 
     Args:
-        dataset: the folder of a `Dataset` with the splits train and eval.
+        dataset: the folder of a `Dataset` with the split train, and eval to measure on.
         base: the base model's folder.
-        adapter: the folder to make: a LoRA adapter in PEFT's form.
+        adapter: the folder to make: an adapter in PEFT's form, or the whole model where the
+            method is ``full``.
         curve: where to write the `LossCurve`.
         settings: a `TuneSettings` as JSON.
+        merged: the folder to make of the base with the adapter folded in, or None.
+        start: the folder of an adapter to go on training, or None to begin at the base.
+        teacher: the folder of the model to learn from, where the objective has one.
     """
     with stage("tune") as report:
         recipe = read_settings(TuneSettings, settings)
-        tokenizer_of, learner_of = _libraries()
-        Manifest.verified(dataset)
-        data, source = Dataset.read(dataset / DATASET_NAME), ModelRef.verified(base)
-        tokenizer = tokenizer_of(base)
-        rows = data.rows(dataset, "train")[: recipe.rows or None]
-        train, too_long = encode(rows, tokenizer, recipe.max_length)
-        held_out, _ = encode(data.rows(dataset, "eval"), tokenizer, recipe.max_length)
-        prefix = train[0].prompt[: shared_prefix([*train, *held_out])]
-        learner = learner_of(base, recipe, prefix)
-        course = tune(train, held_out, learner, recipe, report, time.monotonic)
-        with staged_folder(adapter) as folder:
-            _describe(source, learner.save(folder, source.base_uri)).write(folder / MODEL_NAME)
-            Manifest.seal(folder)
-        told = _curve(course, len(train), recipe, source, data)
-        told.write(curve)
-        report.verdict(_verdict(told, too_long))
+        open_bench = _libraries()
+        parts = Parts.verified(dataset, base, start, teacher)
+        parts.fits(recipe, merged=merged is not None)
+        with open_bench(parts, recipe) as bench:
+            work = _Work(parts, recipe, bench)
+            course = work.learn(report if bench.ranks.first else Silent())
+            if bench.ranks.first:
+                work.publish(course, adapter, curve, merged)
+            bench.ranks.wait()
+            report.verdict(work.verdict(course))
 
 
-def _libraries() -> "tuple[type[FolderTokenizer], type[LoraLearner]]":
+def _libraries() -> Any:
     try:
-        from wherry.tune.adapters.lora import LoraLearner  # isort: skip - says how threads wait
-        from wherry.tune.adapters.chat import FolderTokenizer
+        from wherry.tune.adapters.pytorch.bench import open_bench
     except ModuleNotFoundError as error:
         raise ExtraMissingError(
             f"Tuning needs {error.name}, which is not installed.",
             remedy='Run: pip install "wherry[tune]"',
         ) from error
-    return FolderTokenizer, LoraLearner
+    return open_bench
 
 
-def _describe(source: ModelRef, weights: Path) -> ModelRef:
-    digest = digest_file(weights)
-    return ModelRef(
-        name=source.name,
-        format="adapter",
-        file=weights.name,
-        digest=digest,
-        size=weights.stat().st_size,
-        base_uri=source.base_uri,
-        base_digest=source.digest,
-        template_digest=source.template_digest,
-        quantization="float32",
-        adapter_digest=digest,
-        licence=source.licence,
-    )
+@dataclass(frozen=True)
+class _Work:
+    """A run under way."""
 
+    parts: Parts
+    recipe: TuneSettings
+    bench: "Bench"
 
-def _curve(
-    course: Course, rows: int, recipe: TuneSettings, source: ModelRef, data: Dataset
-) -> LossCurve:
-    return LossCurve(
-        points=course.points,
-        rows=rows,
-        epochs=recipe.epochs,
-        tokens_per_second=course.tokens_per_second,
-        seconds=course.seconds,
-        seed=recipe.seed,
-        base_digest=source.digest,
-        data_digest=data.split("train").digest,
-        settings={**asdict(recipe), "targets": ", ".join(recipe.targets)},
-    )
+    def learn(self, report: Report) -> Course:
+        """Learns, from the last checkpoint on if there is one; the first rank keeps them."""
+        own = self.bench
+        given = (own.train, own.held_out, own.learner, self.recipe, report, time.monotonic)
+        if not self.recipe.checkpoint_every or own.ranks.size > 1:
+            return tune(*given, NoCheckpoints())
+        identity = self.parts.identity(self.recipe, own.ranks.size)
+        with open_checkpoints(state() / "checkpoints", identity) as kept:
+            return tune(*given, kept)
 
+    def publish(self, course: Course, adapter: Path, curve: Path, merged: Path | None) -> None:
+        """Writes what was learnt."""
+        model = self.bench.learner.model
+        with staged_folder(adapter) as folder:
+            weights = model.save(folder, self.parts.origin.base_uri)
+            self._described(weights).write(folder / MODEL_NAME)
+            Manifest.seal(folder)
+        if merged is not None:
+            self._merge(adapter, merged)
+        self._curve(course).write(curve)
 
-def _verdict(curve: LossCurve, too_long: int) -> str:
-    losses = [point.eval_loss for point in curve.points if point.eval_loss is not None]
-    fall = f", eval loss {losses[0]:.2f} → {losses[-1]:.2f}" if losses else ""
-    left_out = f", {too_long} too long" if too_long else ""
-    return f"{curve.rows:,} rows{left_out}, {curve.tokens_per_second:.0f} tok/s{fall}"
+    def verdict(self, course: Course) -> str:
+        """Says in a line how it went."""
+        losses = [p.eval_loss for p in course.points if p.eval_loss is not None]
+        fall = f", eval loss {losses[0]:.2f} → {min(losses):.2f}" if losses else ""
+        left_out = f", {self.bench.too_long} too long" if self.bench.too_long else ""
+        resumed = f", resumed at step {course.resumed_at}" if course.resumed_at else ""
+        return (
+            f"{len(self.bench.train):,} rows{left_out}, "
+            f"{course.tokens_per_second:.0f} tok/s{fall}{resumed}"
+        )
+
+    def _merge(self, adapter: Path, merged: Path) -> None:
+        from wherry.tune.adapters.pytorch.merge import merge
+
+        samples = self.bench.held_out or self.bench.train
+        with staged_folder(merged) as folder:
+            merge(self.parts.base, adapter, folder, samples)
+            weights = folder / "model.safetensors"
+            own = ModelRef.read(adapter / MODEL_NAME)
+            replace(
+                own,
+                format="transformers",
+                file=weights.name,
+                digest=digest_file(weights),
+                size=weights.stat().st_size,
+                adapter_digest=own.digest,
+            ).write(folder / MODEL_NAME)
+            Manifest.seal(folder)
+
+    def _described(self, weights: Path) -> ModelRef:
+        digest, origin = digest_file(weights), self.parts.origin
+        whole = self.recipe.method == "full" and self.parts.start is None
+        return ModelRef(
+            name=origin.name,
+            format="transformers" if whole else "adapter",
+            file=weights.name,
+            digest=digest,
+            size=weights.stat().st_size,
+            base_uri=origin.base_uri,
+            base_digest=origin.digest,
+            template_digest=origin.template_digest,
+            quantization="float32",
+            adapter_digest=None if whole else digest,
+            licence=origin.licence,
+        )
+
+    def _curve(self, course: Course) -> LossCurve:
+        parts = self.parts
+        return LossCurve(
+            points=course.points,
+            rows=len(self.bench.train),
+            epochs=self.recipe.epochs,
+            tokens_per_second=course.tokens_per_second,
+            seconds=course.seconds,
+            seed=self.recipe.seed,
+            base_digest=parts.origin.digest,
+            data_digest=parts.data.split("train").digest,
+            steps=course.steps,
+            kept_step=course.kept_step,
+            resumed_at=course.resumed_at,
+            teacher_digest=parts.taught.digest if parts.taught else None,
+            start_digest=parts.begun.digest if parts.begun else None,
+            settings={**asdict(self.recipe), "targets": ", ".join(self.recipe.targets)},
+        )

@@ -1,51 +1,25 @@
-"""Turns chat rows into training batches, and training batches into a loss curve.
+"""Trains a learner on examples, and records how its loss falls.
 
-The model itself stands behind `Learner`, its tokenizer and chat template behind `ChatTokenizer`.
+The model itself stands behind `Learner`, what survives a kill behind `Checkpoints`.
 """
 
 import math
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
-from wherry.contracts import Message, Row
 from wherry.contracts.curve import CurvePoint
-from wherry.contracts.errors import DataError, DivergedError, TemplateError
+from wherry.contracts.errors import DivergedError
 from wherry.progress import Report
+from wherry.tune.batches import eval_steps, plan, rate_at
+from wherry.tune.examples import Example
 from wherry.tune.settings import TuneSettings
 
 CURVE_POINTS: Final = 40
 """About as many points as a loss curve shows, whatever the number of steps."""
-BUCKET: Final = 8
-"""Batches are cut from this many batches' rows sorted by length: little padding, much mixing."""
-
-
-class ChatTokenizer(Protocol):
-    """A model's chat template and tokenizer."""
-
-    def render(self, messages: Sequence[Message], *, open_turn: bool) -> str:
-        """Renders a conversation; `open_turn` opens the assistant's turn at its end."""
-
-    def encode(self, text: str) -> Sequence[int]:
-        """Gives the tokens of a rendered text, none added."""
-
-    def ends_turn(self, token: int) -> bool:
-        """Whether the model stops when it gives this token."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One row as tokens."""
-
-    prompt: tuple[int, ...]
-    completion: tuple[int, ...]
-    """What the loss is taken on: the answer and the token that ends the turn."""
-
-    @property
-    def tokens(self) -> int:
-        """The row's length."""
-        return len(self.prompt) + len(self.completion)
+WINDOW: Final = 10
+"""Steps over which the loss is averaged before it counts as diverged."""
 
 
 class Learner(Protocol):
@@ -59,11 +33,68 @@ class Learner(Protocol):
             rate: the learning rate.
 
         Returns:
-            The mean cross-entropy over the completion tokens before the step, in nats.
+            The batch's mean loss before the step; of cross-entropy in nats a token.
         """
 
     def loss(self, batch: Sequence[Example]) -> float:
         """Gives that mean without learning from it."""
+
+    def keep(self) -> None:
+        """Remembers the weights as the best so far."""
+
+    def restore(self) -> None:
+        """Goes back to the weights that `keep` remembered."""
+
+    def save_state(self, folder: Path) -> None:
+        """Writes all that the next step depends on: weights, optimizer, random states."""
+
+    def load_state(self, folder: Path) -> None:
+        """Goes on where `save_state` left."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: what a checkpoint holds besides the learner's state."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    """Of everything so far, without what a kill lost."""
+    learning: float = 0.0
+    """Of learning alone."""
+    points: tuple[CurvePoint, ...] = ()
+    recent: tuple[tuple[float, int], ...] = ()
+    """Loss and weight of each step since the last point."""
+    first: tuple[float, ...] = ()
+    """The losses of the first steps."""
+    last: tuple[float, ...] = ()
+    """The losses of the last steps."""
+    best: float | None = None
+    """The lowest eval loss."""
+    best_step: int = 0
+    waited: int = 0
+    """Measurements since then."""
+
+
+class Checkpoints(Protocol):
+    """What survives a kill."""
+
+    def resume(self, learner: Learner) -> Progress | None:
+        """Brings the learner to the last whole checkpoint of the same run, if there is one."""
+
+    def save(self, progress: Progress, learner: Learner) -> None:
+        """Keeps a checkpoint, whole or not at all."""
+
+
+class NoCheckpoints:
+    """Keeps nothing."""
+
+    def resume(self, learner: Learner) -> Progress | None:
+        """Starts anew."""
+        return None
+
+    def save(self, progress: Progress, learner: Learner) -> None:
+        """Does nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,115 +106,12 @@ class Course:
     """Of learning alone."""
     seconds: float
     """Of everything."""
-
-
-def encode(
-    rows: Iterable[Row], tokenizer: ChatTokenizer, max_length: int
-) -> tuple[tuple[Example, ...], int]:
-    """Turns rows into tokens.
-
-    Args:
-        rows: conversations that end with the assistant's turn.
-        tokenizer: the model's own.
-        max_length: in tokens.
-
-    Returns:
-        The examples, and how many rows were longer than `max_length` and left out.
-
-    Raises:
-        TemplateError: if the template does not tell where the answer begins or ends.
-        DataError: if no row is left.
-    """
-    examples = [encode_row(row, tokenizer) for row in rows]
-    kept = tuple(example for example in examples if example.tokens <= max_length)
-    if not kept:
-        raise DataError(
-            f"None of {len(examples)} rows has at most {max_length} tokens.",
-            remedy="Raise max_length in the tune settings, or add rows.",
-        )
-    return kept, len(examples) - len(kept)
-
-
-def encode_row(row: Row, tokenizer: ChatTokenizer) -> Example:
-    """Turns one row into tokens, and finds its completion through the template itself.
-
-    The prompt is rendered as it is when the model is served, the turn opened; what the whole
-    conversation has beyond it is the completion, up to the token that ends the turn.
-
-    Raises:
-        TemplateError: if the prompt is no beginning of the whole, or nothing ends the turn.
-    """
-    prompt = tokenizer.render(row.prompt, open_turn=True)
-    whole = tokenizer.render(row.messages, open_turn=False)
-    if not whole.startswith(prompt):
-        raise TemplateError(
-            f"Row {row.id!r}: the rendered prompt is no beginning of the rendered conversation, "
-            "so where the answer begins is unknown.",
-            remedy="Use a chat template that only appends turns.",
-        )
-    completion = _until_end(tokenizer.encode(whole[len(prompt) :]), tokenizer)
-    if not completion:
-        raise TemplateError(
-            f"Row {row.id!r}: the chat template ends the assistant's turn with no token that the "
-            "model stops at: the tuned model would never stop.",
-            remedy="Set the tokenizer's eos_token to the token that ends a turn.",
-        )
-    return Example(tuple(tokenizer.encode(prompt)), completion)
-
-
-def _until_end(tokens: Sequence[int], tokenizer: ChatTokenizer) -> tuple[int, ...]:
-    for position, token in enumerate(tokens, start=1):
-        if tokenizer.ends_turn(token):
-            return tuple(tokens[:position])
-    return ()
-
-
-def shared_prefix(examples: Sequence[Example]) -> int:
-    """Gives how many first tokens all prompts share, short of any prompt's last token.
-
-    A system message and the template's opening are the same in every row: a learner computes
-    them once a batch.
-    """
-    first = examples[0].prompt
-    longest = min(len(example.prompt) for example in examples) - 1
-    for position in range(longest):
-        if any(example.prompt[position] != first[position] for example in examples):
-            return position
-    return longest
-
-
-def plan(lengths: Sequence[int], batch_size: int, epochs: int, seed: int) -> list[list[int]]:
-    """Gives the rows of every batch, all epochs in turn, each batch of rows of similar length."""
-    order = random.Random(seed)  # noqa: S311 - a shuffle, no secret
-    return [batch for _ in range(epochs) for batch in _epoch(lengths, batch_size, order)]
-
-
-def _epoch(lengths: Sequence[int], batch_size: int, order: random.Random) -> list[list[int]]:
-    rows = list(range(len(lengths)))
-    order.shuffle(rows)
-    batches: list[list[int]] = []
-    for start in range(0, len(rows), batch_size * BUCKET):
-        bucket = sorted(rows[start : start + batch_size * BUCKET], key=lengths.__getitem__)
-        cut = [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
-        order.shuffle(cut)
-        batches += cut
-    return batches
-
-
-def rate_at(step: int, steps: int, settings: TuneSettings) -> float:
-    """Gives the learning rate of a step, counted from 1: a linear rise, then half a cosine."""
-    rise = max(1, round(steps * settings.warmup))
-    if step <= rise:
-        return settings.learning_rate * step / rise
-    done = (step - rise) / (steps - rise + 1)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def eval_steps(steps: int, points: int) -> frozenset[int]:
-    """Gives the steps after which the eval loss is measured; 0 is before the first."""
-    if points < 2:
-        return frozenset([steps][:points])
-    return frozenset(round(steps * i / (points - 1)) for i in range(points))
+    steps: int
+    """Optimizer steps done; fewer than planned if it stopped early."""
+    kept_step: int
+    """The step whose weights were kept."""
+    resumed_at: int = 0
+    """The step of the checkpoint that it went on from; 0 if it started anew."""
 
 
 def tune(
@@ -193,6 +121,7 @@ def tune(
     settings: TuneSettings,
     report: Report,
     clock: Callable[[], float],
+    checkpoints: Checkpoints | None = None,
 ) -> Course:
     """Trains a learner on all rows and records how its loss falls.
 
@@ -203,18 +132,25 @@ def tune(
         settings: the recipe.
         report: told tokens per second, the loss and the time left.
         clock: seconds, from any origin.
+        checkpoints: where a killed run goes on from; None to start anew.
 
     Raises:
-        DivergedError: at the first loss that is not a number.
+        DivergedError: at the first loss that is not a number, or when the loss has risen to a
+            multiple of where it began.
     """
     batches = plan([e.tokens for e in train], settings.batch_size, settings.epochs, settings.seed)
     run = _Run(held_out, learner, settings, len(batches), clock)
-    run.measure(0)
-    for step, batch in enumerate(batches, start=1):
+    run.resume(checkpoints := checkpoints or NoCheckpoints())
+    run.measure(run.step)
+    for step, batch in enumerate(batches[run.step :], start=run.step + 1):
         run.learn(step, [train[i] for i in batch])
         run.measure(step)
         report.progress(step, len(batches), run.note(step))
-    return Course(tuple(run.points), run.tokens_per_second, clock() - run.began)
+        if run.hopeless:
+            break
+        if settings.checkpoint_every and step % settings.checkpoint_every == 0:
+            checkpoints.save(run.progress, learner)
+    return run.finish()
 
 
 @dataclass
@@ -226,63 +162,146 @@ class _Run:
     settings: TuneSettings
     steps: int
     clock: Callable[[], float]
-    points: list[CurvePoint] = field(default_factory=list)
+    step: int = 0
     tokens: int = 0
     learning: float = 0.0
-    """Seconds spent in learning alone."""
+    points: list[CurvePoint] = field(default_factory=list)
     _recent: list[tuple[float, int]] = field(default_factory=list)
-    _loss: float = math.nan
+    _first: list[float] = field(default_factory=list)
+    _last: list[float] = field(default_factory=list)
+    _best: float | None = None
+    _best_step: int = 0
+    _waited: int = 0
+    _resumed_at: int = 0
 
     def __post_init__(self) -> None:
-        self.began = self.clock()
+        self._began = self.clock()
         self._eval_at = eval_steps(self.steps, self.settings.eval_points if self.held_out else 0)
         self._point_every = max(1, self.steps // CURVE_POINTS)
+
+    def resume(self, checkpoints: Checkpoints) -> None:
+        """Takes over what a killed run had reached."""
+        if (found := checkpoints.resume(self.learner)) is None:
+            return
+        self.step = self._resumed_at = found.step
+        self.tokens, self.learning = found.tokens, found.learning
+        self.points, self._recent = list(found.points), list(found.recent)
+        self._first, self._last = list(found.first), list(found.last)
+        self._best, self._best_step, self._waited = found.best, found.best_step, found.waited
+        self._began -= found.seconds
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(
+            step=self.step,
+            tokens=self.tokens,
+            seconds=self.clock() - self._began,
+            learning=self.learning,
+            points=tuple(self.points),
+            recent=tuple(self._recent),
+            first=tuple(self._first),
+            last=tuple(self._last),
+            best=self._best,
+            best_step=self._best_step,
+            waited=self._waited,
+        )
 
     def learn(self, step: int, batch: Sequence[Example]) -> None:
         started = self.clock()
         loss = self.learner.learn(batch, rate_at(step, self.steps, self.settings))
         self.learning += self.clock() - started
-        self._check(step, loss)
-        self._loss = loss
+        self.step = step
+        self._check(loss)
         self.tokens += sum(example.tokens for example in batch)
-        self._recent.append((loss, sum(len(example.completion) for example in batch)))
+        self._recent.append((loss, _weight(batch)))
 
     def measure(self, step: int) -> None:
         """Adds a point to the curve, where one is due."""
+        if self.points and self.points[-1].step == step:
+            return  # the checkpoint that we went on from has it
         due = step in self._eval_at
         if not due and (step == 0 or (step % self._point_every and step != self.steps)):
             return
-        eval_loss = self._eval_loss(step) if due else None
-        seconds = self.clock() - self.began
+        eval_loss = self._eval_loss() if due else None
+        seconds = self.clock() - self._began
         self.points.append(CurvePoint(step, self.tokens, seconds, self._train_loss(), eval_loss))
         self._recent.clear()
 
     def note(self, step: int) -> str:
         left = self.learning / step * (self.steps - step)
-        return f"{self.tokens_per_second:.0f} tok/s, loss {self._loss:.2f}, {left:.0f} s left"
+        return f"{self.tokens_per_second:.0f} tok/s, loss {self._last[-1]:.2f}, {left:.0f} s left"
 
     @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.learning if self.learning else 0.0
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether the eval loss has not fallen for as long as the recipe waits."""
+        return 0 < self.settings.patience <= self._waited
+
+    def finish(self) -> Course:
+        """Goes back to the best weights, if the recipe says so, and tells how it went."""
+        kept = self.step
+        if self.settings.keep_best and self._best is not None and self._best_step != self.step:
+            self.learner.restore()
+            kept = self._best_step
+        seconds = self.clock() - self._began
+        return Course(
+            tuple(self.points), self.tokens_per_second, seconds, self.step, kept, self._resumed_at
+        )
+
     def _train_loss(self) -> float | None:
         return _mean(self._recent) if self._recent else None
 
-    def _eval_loss(self, step: int) -> float:
+    def _eval_loss(self) -> float:
         rows = sorted(self.held_out, key=lambda example: example.tokens)
         size = self.settings.batch_size
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-        losses = [(self.learner.loss(b), sum(len(e.completion) for e in b)) for b in batches]
-        self._check(step, mean := _mean(losses))
+        mean = _mean([(self.learner.loss(b), _weight(b)) for b in batches])
+        self._refuse_no_number(mean)
+        self._judge(mean)
         return mean
 
-    def _check(self, step: int, loss: float) -> None:
+    def _judge(self, loss: float) -> None:
+        if self._best is None or loss < self._best:
+            self._best, self._best_step, self._waited = loss, self.step, 0
+            if self.settings.keep_best:
+                self.learner.keep()
+        else:
+            self._waited += 1
+
+    def _check(self, loss: float) -> None:
+        self._refuse_no_number(loss)
+        if len(self._first) < WINDOW:
+            self._first.append(loss)
+        self._last = [*self._last[-WINDOW + 1 :], loss]
+        began, now = sum(self._first) / len(self._first), sum(self._last) / len(self._last)
+        if self.step >= 2 * WINDOW and now > self.settings.diverged_at * began:
+            raise DivergedError(
+                f"The loss has risen from {began:.3g} to {now:.3g} at step {self.step} of "
+                f"{self.steps}.",
+                remedy=_slower(self.settings),
+            )
+
+    def _refuse_no_number(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise DivergedError(
-                f"The loss is {loss} at step {step} of {self.steps}.",
-                remedy="Lower learning_rate in the tune settings; it is now "
-                f"{self.settings.learning_rate:g}.",
+                f"The loss is {loss} at step {self.step} of {self.steps}.",
+                remedy=_slower(self.settings),
             )
+
+
+def _slower(settings: TuneSettings) -> str:
+    return (
+        f"Lower learning_rate in the tune settings; it is now {settings.learning_rate:g}. "
+        "A longer warmup or a smaller clip_norm helps too."
+    )
+
+
+def _weight(batch: Sequence[Example]) -> int:
+    """Gives what a batch's mean loss stands for: completion tokens, or pairs of answers."""
+    return sum(1 if example.rejected else len(example.completion) for example in batch)
 
 
 def _mean(losses: Sequence[tuple[float, int]]) -> float:

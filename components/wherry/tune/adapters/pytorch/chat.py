@@ -32,3 +32,14 @@ class FolderTokenizer:
     def ends_turn(self, token: int) -> bool:
         """Whether the model stops when it gives this token."""
         return bool(token == self._tokenizer.eos_token_id)
+
+    @property
+    def end(self) -> int:
+        """The token that ends a turn or a text."""
+        return int(self._tokenizer.eos_token_id)
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Every token and its number."""
+        found: dict[str, int] = self._tokenizer.get_vocab()
+        return found

@@ -1,0 +1,1 @@
+"""Learning with torch, transformers and PEFT."""

@@ -1,0 +1,259 @@
+"""A base model with something in it to train: hidden states, logits, and the files it becomes."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final, cast
+
+# How long a waiting thread spins before it sleeps: short, for an idle machine and a busy one.
+# docs/adr/0003 has the figures. libgomp reads it when torch loads it.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import torch
+from peft import PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from wherry.contracts.errors import ExtraMissingError, SettingsError
+from wherry.tune.adapters.pytorch.device import device_of, make_repeatable, precision_of
+from wherry.tune.adapters.pytorch.merge import copy_tokenizer
+from wherry.tune.adapters.pytorch.methods import freeze, peft_config
+from wherry.tune.settings import VIRTUAL, TuneSettings
+
+CONFIG_NAME: Final = "adapter_config.json"
+ADAPTER_NAME: Final = "adapter_model.safetensors"
+WEIGHTS_NAME: Final = "model.safetensors"
+_START: Final = "start"
+_DEFAULT: Final = "default"
+_FIRST: Final = "first"
+
+
+class Trainable:
+    """A model whose trainable weights are those of one method.
+
+    Args:
+        folder: the base model's folder for transformers.
+        settings: the recipe.
+        prefix: tokens that every prompt begins with; may be empty.
+        start: the folder of an adapter to go on training; None to begin at the base.
+        local_rank: which GPU of this machine is ours.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: TuneSettings,
+        prefix: Sequence[int] = (),
+        start: Path | None = None,
+        local_rank: int = 0,
+    ) -> None:
+        make_repeatable(settings)
+        self.settings = settings
+        self._folder = folder
+        self.device = device_of(settings, local_rank)
+        self._precision = precision_of(settings, self.device)
+        plain = load(folder, settings, self.device, self._precision)
+        self._started = start is not None
+        self._adapted = self._with_method(plain) if start is None else _going_on(plain, start)
+        self._base: Any = plain
+        # Virtual tokens stand before everything: nothing is shared that could be computed once.
+        shared = [] if settings.method in VIRTUAL else list(prefix)
+        self._prefix = torch.tensor([shared], dtype=torch.long, device=self.device)
+        if settings.recompute:
+            plain.gradient_checkpointing_enable({"use_reentrant": False})
+        self._first: dict[str, Tensor] | None = None
+        if settings.method == "pissa":
+            # PiSSA moves a part of the base's weights into the adapter: to give an adapter for
+            # the base as it was, PEFT needs what it started from.
+            self._first = {n: w.detach().clone() for n, w in self.named_weights()}
+
+    @property
+    def prefix(self) -> int:
+        """How many first tokens are computed once a batch."""
+        return int(self._prefix.shape[1])
+
+    @property
+    def merges(self) -> bool:
+        """Whether what is trained can be folded into the base's weights."""
+        return self.settings.method not in VIRTUAL
+
+    def named_weights(self) -> list[tuple[str, Tensor]]:
+        """Gives the trainable weights by name."""
+        return [(n, p) for n, p in self._adapted.named_parameters() if p.requires_grad]
+
+    def training(self, on: bool) -> None:
+        """Switches dropout on or off."""
+        self._adapted.train(on)
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        """Makes the model answer as it did before training, for as long as the block lasts."""
+        if self._started:
+            self._adapted.set_adapter(_FIRST)
+        disabled = self._adapted.disable_adapter() if self._off_at_first else nullcontext()
+        self._off = self._off_at_first
+        with disabled:
+            try:
+                yield
+            finally:
+                self._off = False
+                if self._started:
+                    self._adapted.set_adapter(_DEFAULT)
+
+    def logits(self, inputs: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
+        """Gives next-token logits in float32 where they are wanted, and nowhere else.
+
+        Args:
+            inputs: tokens behind the shared prefix: [sequences, length].
+            rows: the sequence of each position wanted: [tokens].
+            positions: its place in `inputs`: [tokens].
+
+        Returns:
+            [tokens, vocabulary]
+        """
+        bf16 = self._precision == torch.bfloat16
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            hidden = self._hidden(inputs)[rows, positions]
+            found: Tensor = self._base.get_output_embeddings()(hidden)
+        found = found.float()
+        cap = getattr(self._base.config.get_text_config(), "final_logit_softcapping", None)
+        return found if cap is None else torch.tanh(found / cap) * cap
+
+    def save(self, folder: Path, base_uri: str) -> Path:
+        """Writes what was trained and gives the path of its weights.
+
+        The same weights give the same bytes: PEFT would write its sets in any order, the
+        base model's path on this machine, and a model card.
+        """
+        if not self._peft:
+            self._base.float().save_pretrained(folder, max_shard_size="1TB")
+            copy_tokenizer(self._folder, folder)
+            return _readable(folder / WEIGHTS_NAME)
+        self._save_adapter(folder)
+        config = json.loads((folder / CONFIG_NAME).read_text())
+        config["base_model_name_or_path"] = base_uri
+        for name in ("target_modules", "feedforward_modules"):
+            if isinstance(config.get(name), list):
+                config[name] = sorted(config[name])
+        (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        return _readable(folder / ADAPTER_NAME)
+
+    _off = False
+
+    @property
+    def _peft(self) -> bool:
+        return self.settings.method != "full" or self._started
+
+    @property
+    def _off_at_first(self) -> bool:
+        return self._peft and not self._started
+
+    def _with_method(self, plain: PreTrainedModel) -> Any:
+        if not self._peft:
+            plain.float()  # what is trained is kept in float32
+            freeze(plain, self.settings)
+            return plain
+        return get_peft_model(plain, peft_config(plain, self.settings))
+
+    def _save_adapter(self, folder: Path) -> None:
+        if self._first is None:
+            self._adapted.save_pretrained(folder, selected_adapters=[_DEFAULT])
+        else:
+            self._save_pissa(folder)
+        (folder / "README.md").unlink(missing_ok=True)
+
+    def _save_pissa(self, folder: Path) -> None:
+        weights = dict(self.named_weights())
+        trained = {name: weight.detach().clone() for name, weight in weights.items()}
+        _fill(weights, cast(dict[str, Tensor], self._first))
+        self._adapted.peft_config["default"].init_lora_weights = True
+        self._adapted.save_pretrained(folder / _START)
+        _fill(weights, trained)
+        self._adapted.peft_config["default"].init_lora_weights = "pissa"
+        self._adapted.save_pretrained(
+            folder, path_initial_model_for_weight_conversion=str(folder / _START)
+        )
+        for path in sorted((folder / _START).rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        (folder / _START).rmdir()
+
+    def _hidden(self, inputs: Tensor) -> Tensor:
+        """Gives the last hidden states of `inputs`: [sequences, length, width]."""
+        decoder = self._base.get_decoder()
+        if self.settings.method == "prompt" and not self._off:
+            return self._behind_virtual_tokens(decoder, inputs)
+        cache = self._cache(decoder, len(inputs))
+        if cache is None:
+            return cast(Tensor, decoder(input_ids=inputs, use_cache=False).last_hidden_state)
+        return cast(Tensor, decoder(input_ids=inputs, past_key_values=cache).last_hidden_state)
+
+    def _cache(self, decoder: nn.Module, count: int) -> Any:
+        """Gives keys and values of what stands before each sequence, or None."""
+        if self.settings.method == "prefix" and not self._off:
+            return self._adapted.get_prompt(count)
+        if not self._prefix.numel():
+            return None
+        cache = decoder(input_ids=self._prefix, use_cache=True).past_key_values
+        cache.batch_repeat_interleave(count)
+        return cache
+
+    def _behind_virtual_tokens(self, decoder: nn.Module, inputs: Tensor) -> Tensor:
+        virtual = self._adapted.get_prompt(len(inputs))
+        embedded = self._base.get_input_embeddings()(inputs)
+        together = torch.cat([virtual.to(embedded.dtype), embedded], dim=1)
+        hidden = decoder(inputs_embeds=together, use_cache=False).last_hidden_state
+        return cast(Tensor, hidden[:, virtual.shape[1] :])
+
+
+def _going_on(plain: PreTrainedModel, start: Path) -> Any:
+    """Loads an adapter twice: to go on training, and as it is now."""
+    adapted = PeftModel.from_pretrained(plain, str(start), is_trainable=True)
+    adapted.load_adapter(str(start), _FIRST, is_trainable=False)
+    adapted.set_adapter(_DEFAULT)
+    return adapted
+
+
+def load(
+    folder: Path, settings: TuneSettings, device: torch.device, precision: torch.dtype
+) -> PreTrainedModel:
+    """Loads a base model from its folder, never from a hub and never with code of its own."""
+    extra = {"quantization_config": _four_bit(precision)} if settings.method == "qlora" else {}
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=precision, local_files_only=True, trust_remote_code=False, **extra
+    )
+    return model if extra else model.to(device)  # type: ignore[return-value] # `to` gives itself
+
+
+def _four_bit(precision: torch.dtype) -> Any:
+    try:
+        import bitsandbytes  # noqa: F401  # only to see that it can be
+        from transformers import BitsAndBytesConfig
+    except ImportError as error:
+        raise ExtraMissingError(
+            f"QLoRA needs {error.name}, which is not installed.",
+            remedy='Run: pip install "wherry[qlora]", or set method: lora.',
+        ) from error
+    except Exception as error:  # its native library does not load on every device
+        raise SettingsError(
+            f"QLoRA needs bitsandbytes, which does not run here: {error}.",
+            remedy="Set method: lora in the tune settings.",
+        ) from error
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=precision,
+    )
+
+
+def _fill(weights: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(values[name])
+
+
+def _readable(weights: Path) -> Path:
+    weights.chmod(0o644)  # PEFT makes it readable by its owner alone
+    return weights

@@ -1,0 +1,100 @@
+"""What a tuning run is made of, every byte checked before anything is learnt."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from wherry.contracts import Dataset, Digest, Manifest, ModelRef, digest_bytes
+from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.errors import DigestError, SettingsError, TemplateError
+from wherry.tune.settings import TAUGHT, VIRTUAL, TuneSettings
+
+_HERE: Final = {"checkpoint_every": 0, "threads": 0, "micro_batch": 0, "recompute": False}
+"""Settings that may change between a kill and the repetition: how, not what is learnt."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The inputs of a run."""
+
+    dataset: Path
+    data: Dataset
+    base: Path
+    origin: ModelRef
+    """The base's."""
+    start: Path | None
+    begun: ModelRef | None
+    """The adapter's that the run goes on training."""
+    teacher: Path | None
+    taught: ModelRef | None
+    """The teacher's."""
+
+    @classmethod
+    def verified(
+        cls, dataset: Path, base: Path, start: Path | None, teacher: Path | None
+    ) -> "Parts":
+        """Re-hashes every folder and checks that they belong together.
+
+        Raises:
+            DigestError: if bytes changed, or the adapter is of another base.
+            TemplateError: if the adapter was trained with another chat template.
+        """
+        Manifest.verified(dataset)
+        parts = cls(
+            dataset=dataset,
+            data=Dataset.read(dataset / DATASET_NAME),
+            base=base,
+            origin=ModelRef.verified(base),
+            start=start,
+            begun=ModelRef.verified(start) if start else None,
+            teacher=teacher,
+            taught=ModelRef.verified(teacher) if teacher else None,
+        )
+        parts._refuse_strangers()
+        return parts
+
+    def fits(self, recipe: TuneSettings, *, merged: bool) -> None:
+        """Refuses a recipe that these parts cannot serve.
+
+        Raises:
+            SettingsError: naming what is missing or too much.
+        """
+        if (recipe.objective in TAUGHT) != (self.teacher is not None):
+            wanted = "needs a teacher" if self.teacher is None else "has no use for a teacher"
+            raise SettingsError(
+                f"objective {recipe.objective} {wanted}.",
+                remedy="Hand over `teacher`, or choose another objective.",
+            )
+        if merged and recipe.method in VIRTUAL:
+            raise SettingsError(
+                f"method {recipe.method} trains virtual tokens, which no weights can take in.",
+                remedy="Leave `merged` out, or choose a method such as lora.",
+            )
+        if self.begun and (recipe.method == "full" or self.begun.format != "adapter"):
+            raise SettingsError(
+                f"method {recipe.method} cannot go on from a {self.begun.format} start.",
+                remedy="Hand a whole model over as `base`; `start` is for adapters.",
+            )
+
+    def identity(self, recipe: TuneSettings, ranks: int) -> Digest:
+        """Gives what makes this run the same run when it is started again."""
+        inputs = [self.data.digest, self.origin.digest, ranks]
+        inputs += [other.digest for other in (self.begun, self.taught) if other]
+        same = asdict(replace(recipe, **_HERE))  # type: ignore[arg-type] # names of its fields
+        return digest_bytes(json.dumps([inputs, same], sort_keys=True).encode())
+
+    def _refuse_strangers(self) -> None:
+        if not self.begun:
+            return
+        if self.begun.base_digest != self.origin.digest:
+            raise DigestError(
+                f"The adapter to go on from was trained on a base of digest "
+                f"{self.begun.base_digest}, got {self.origin.digest}.",
+                remedy="Hand over the base that it was trained on.",
+            )
+        if self.begun.template_digest != self.origin.template_digest:
+            raise TemplateError(
+                "The adapter to go on from was trained with another chat template.",
+                remedy="Hand over the base with the template that it was trained with.",
+            )

@@ -1,0 +1,96 @@
+"""Every method learns, is saved as what was trained, and merges to the same model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tune.test_tune_run import BATCH, PREFIX, RECIPE, learner
+from wherry.contracts import ModelRef
+from wherry.contracts.errors import ParityError, SettingsError
+from wherry.tune.settings import LOW_RANK, VIRTUAL, Method
+
+if TYPE_CHECKING:
+    from tests.tune.conftest import Tuner
+
+pytestmark = pytest.mark.local
+
+PEFT: tuple[Method, ...] = ("lora", "dora", "rslora", "pissa", "ia3", "prompt", "prefix")
+MERGING = tuple(m for m in PEFT if m not in VIRTUAL)
+
+
+@pytest.mark.parametrize("method", [*PEFT, "full"])
+def test_a_method_lowers_the_eval_loss(tuned: "Tuner", method: Method) -> None:
+    tuned(method=method, epochs=3, frozen_share=0.5)
+    losses = tuned.eval_losses()
+    assert losses[-1] < 0.99 * losses[0]
+
+
+@pytest.mark.parametrize("method", PEFT)
+def test_an_adapter_loads_in_peft_and_has_the_loss_that_it_was_saved_with(
+    base: Path, tmp_path: Path, method: Method
+) -> None:
+    from peft import PeftModel
+    from torch.nn.functional import cross_entropy
+    from transformers import AutoModelForCausalLM
+
+    from wherry.tune.adapters.pytorch.sequences import better, collate
+
+    one = learner(base, replace(RECIPE, method=method, frozen_share=0.5), PREFIX)
+    for _ in range(3):
+        one.learn(BATCH, 1e-2)
+    one.model.save(tmp_path, "file:tiny")
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path)
+    seen = collate(better(BATCH), 0)
+    logits = loaded.eval()(input_ids=seen.inputs).logits
+    shift = logits.shape[1] - seen.inputs.shape[1]  # virtual tokens stand before
+    found = cross_entropy(logits[seen.rows, seen.positions + shift], seen.targets)
+    assert float(found) == pytest.approx(one.loss(BATCH), rel=1e-3)
+
+
+@pytest.mark.parametrize("method", MERGING)
+def test_the_merged_model_is_published_with_what_it_came_from(
+    tuned: "Tuner", tmp_path: Path, method: Method
+) -> None:
+    adapter = tuned(method=method, frozen_share=0.5, merged=tmp_path / "merged")
+    merged = ModelRef.verified(tmp_path / "merged")
+    assert (merged.format, merged.adapter_digest) == ("transformers", adapter.digest)
+    assert merged.template_digest == adapter.template_digest
+    assert (tmp_path / "merged" / "tokenizer.json").is_file()
+
+
+def test_a_merge_that_changes_the_model_is_refused(
+    tuned: "Tuner", base: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wherry.tune.adapters.pytorch import merge
+
+    tuned()
+    monkeypatch.setattr(merge, "MAX_KL", -1.0)
+    with pytest.raises(ParityError, match="nats a token"):
+        merge.merge(base, tmp_path / "adapter", tmp_path, BATCH)
+
+
+@pytest.mark.parametrize("method", VIRTUAL)
+def test_virtual_tokens_are_not_merged(tuned: "Tuner", tmp_path: Path, method: Method) -> None:
+    with pytest.raises(SettingsError, match="virtual tokens"):
+        tuned(method=method, merged=tmp_path / "merged")
+
+
+def test_full_tuning_gives_a_whole_model_that_needs_no_base(tuned: "Tuner", base: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = tuned(method="full", frozen_share=0.5)
+    assert (model.format, model.adapter_digest) == ("transformers", None)
+    folder = tuned.folder / "adapter"
+    AutoModelForCausalLM.from_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+
+
+def test_a_layer_name_that_the_model_has_not_is_refused_with_those_it_has(tuned: "Tuner") -> None:
+    with pytest.raises(SettingsError, match=r"no linear layer 'query', it has .*q_proj"):
+        tuned(targets=["query"])
+
+
+def test_low_rank_methods_are_all_named() -> None:
+    assert {*LOW_RANK, "ia3", *VIRTUAL, "full"} == set(Method.__args__)  # type: ignore[attr-defined]

@@ -1,0 +1,136 @@
+"""Real tuning of a model of 170,000 weights: what a run promises, in seconds."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wherry.contracts import Manifest, ModelRef
+from wherry.contracts.curve import LossCurve
+from wherry.contracts.errors import DigestError, SettingsError
+from wherry.tune.examples import Example
+from wherry.tune.settings import TuneSettings
+
+if TYPE_CHECKING:
+    from tests.tune.conftest import Tuner
+    from wherry.tune.adapters.pytorch.learner import TorchLearner
+
+pytestmark = pytest.mark.local
+
+RECIPE = TuneSettings(batch_size=4, learning_rate=1e-2, rank=4, threads=1, precision="float32")
+PREFIX = (3, 4, 5)
+BATCH = [
+    Example((*PREFIX, 9, 10, 11), (20, 2)),
+    Example((*PREFIX, 12), (21, 22, 2)),
+    Example((*PREFIX, 13, 14), (23, 2)),
+]
+
+
+def learner(
+    base: Path, recipe: TuneSettings = RECIPE, prefix: tuple[int, ...] = ()
+) -> "TorchLearner":
+    from wherry.tune.adapters.pytorch.learner import TorchLearner
+    from wherry.tune.adapters.pytorch.model import Trainable
+    from wherry.tune.adapters.pytorch.objectives import CrossEntropy
+    from wherry.tune.adapters.pytorch.ranks import Ranks
+
+    return TorchLearner(Trainable(base, recipe, prefix), CrossEntropy(), recipe, Ranks())
+
+
+def test_computing_the_shared_prefix_once_changes_no_loss(base: Path) -> None:
+    plain, shared = learner(base), learner(base, prefix=PREFIX)
+    for _ in range(3):  # the later losses follow from the gradients of the earlier ones
+        assert shared.learn(BATCH, 1e-2) == pytest.approx(plain.learn(BATCH, 1e-2), rel=1e-4)
+
+
+def test_a_rows_loss_does_not_depend_on_the_padding_that_others_bring(base: Path) -> None:
+    one = learner(base)
+    alone = [one.loss([example]) * len(example.completion) for example in BATCH]
+    tokens = sum(len(example.completion) for example in BATCH)
+    assert one.loss(BATCH) == pytest.approx(sum(alone) / tokens, rel=1e-4)
+
+
+def test_learning_lowers_the_loss_and_measuring_does_not(base: Path) -> None:
+    one = learner(base)
+    before = one.loss(BATCH)
+    assert one.loss(BATCH) == before
+    for _ in range(10):
+        one.learn(BATCH, 1e-2)
+    assert one.loss(BATCH) < 0.8 * before
+
+
+@pytest.mark.parametrize("change", [{"micro_batch": 1}, {"micro_batch": 2}, {"recompute": True}])
+def test_what_only_saves_memory_changes_no_loss(base: Path, change: dict[str, int]) -> None:
+    whole, saving = learner(base), learner(base, replace(RECIPE, **change))  # type: ignore[arg-type]
+    for _ in range(3):
+        assert saving.learn(BATCH, 1e-2) == pytest.approx(whole.learn(BATCH, 1e-2), rel=1e-4)
+
+
+@pytest.mark.parametrize(("share", "layers"), [(0.0, {"0", "1"}), (0.5, {"1"})])
+def test_the_lower_share_of_the_layers_gets_no_lora(
+    base: Path, tmp_path: Path, share: float, layers: set[str]
+) -> None:
+    from safetensors import safe_open
+
+    model = learner(base, replace(RECIPE, frozen_share=share)).model
+    with safe_open(model.save(tmp_path, "file:tiny"), framework="numpy") as weights:
+        assert {name.partition("layers.")[2][0] for name in weights.keys()} == layers  # noqa: SIM118
+
+
+def test_the_same_seed_gives_the_same_adapter_byte_for_byte(tuned: "Tuner") -> None:
+    first, second, third = tuned("first"), tuned("second"), tuned("third", seed=1)
+    assert first.digest == second.digest != third.digest
+    manifests = [Manifest.verified(tuned.folder / name).digest for name in ("first", "second")]
+    assert len(set(manifests)) == 1
+
+
+def test_a_run_gives_a_sealed_adapter_of_its_base_and_a_curve(tuned: "Tuner", base: Path) -> None:
+    adapter = tuned(epochs=4, eval_points=3)
+    source = ModelRef.read(base / "model.json")
+    assert (adapter.format, adapter.base_digest) == ("adapter", source.digest)
+    assert adapter.template_digest == source.template_digest
+    losses, curve = tuned.eval_losses(), tuned.curve()
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+    assert (curve.rows, curve.epochs, curve.base_digest) == (24, 4, source.digest)
+    assert (curve.steps, curve.kept_step) == (24, 24)
+
+
+def test_fewer_rows_can_be_asked_for(tuned: "Tuner") -> None:
+    tuned(rows=5)
+    assert LossCurve.read(tuned.curve_path()).rows == 5
+
+
+def test_the_weights_of_the_lowest_eval_loss_are_kept(tuned: "Tuner") -> None:
+    # So fast that it runs past the best weights.
+    tuned("best", learning_rate=1.0, schedule="constant", epochs=8, eval_points=9, clip_norm=9,
+          diverged_at=1e6)  # fmt: skip
+    losses, curve = tuned.eval_losses("best"), tuned.curve("best")
+    assert losses[-1] > min(losses)
+    assert curve.kept_step == [p.step for p in curve.points if p.eval_loss == min(losses)][0]
+
+
+def test_a_run_stops_when_the_eval_loss_no_longer_falls(tuned: "Tuner") -> None:
+    tuned(learning_rate=1.0, schedule="constant", epochs=8, eval_points=17, patience=2,
+          clip_norm=9, diverged_at=1e6)  # fmt: skip
+    assert tuned.curve().steps < 48
+    assert tuned.curve().kept_step < tuned.curve().steps
+
+
+def test_a_start_from_another_base_is_refused(
+    tuned: "Tuner", teacher: Path, tmp_path: Path
+) -> None:
+    from tests.fakes.tiny_model import make_adapter
+
+    make_adapter(tmp_path / "stranger", teacher)
+    with pytest.raises(DigestError, match="trained on a base of digest"):
+        tuned(start=tmp_path / "stranger")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_an_objective_without_its_teacher_is_refused(tuned: "Tuner", teacher: Path) -> None:
+    with pytest.raises(SettingsError, match="distill needs a teacher"):
+        tuned(objective="distill")
+    with pytest.raises(SettingsError, match="sft has no use for a teacher"):
+        tuned(teacher=teacher)
