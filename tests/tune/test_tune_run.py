@@ -108,7 +108,7 @@ def test_the_weights_of_the_lowest_eval_loss_are_kept(tuned: "Tuner") -> None:
           diverged_at=1e6)  # fmt: skip
     losses, curve = tuned.eval_losses("best"), tuned.curve("best")
     assert losses[-1] > min(losses)
-    assert curve.kept_step == [p.step for p in curve.points if p.eval_loss == min(losses)][0]
+    assert curve.kept_step == next(p.step for p in curve.points if p.eval_loss == min(losses))
 
 
 def test_a_run_stops_when_the_eval_loss_no_longer_falls(tuned: "Tuner") -> None:

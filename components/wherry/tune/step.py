@@ -89,7 +89,7 @@ class Checkpoints(Protocol):
 class NoCheckpoints:
     """Keeps nothing."""
 
-    def resume(self, learner: Learner) -> Progress | None:
+    def resume(self, learner: Learner) -> Progress | None:  # noqa: ARG002 - the Protocol's form
         """Starts anew."""
         return None
 

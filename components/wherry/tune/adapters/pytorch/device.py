@@ -47,7 +47,7 @@ def make_repeatable(settings: TuneSettings) -> None:
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         return bool(_BF16_FLAGS & set(Path("/proc/cpuinfo").read_text().split()))
     except OSError:

@@ -223,7 +223,7 @@ def load(
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder, dtype=precision, local_files_only=True, trust_remote_code=False, **extra
     )
-    return model if extra else model.to(device)  # type: ignore[return-value] # `to` gives itself
+    return model if extra else model.to(device)
 
 
 def _four_bit(precision: torch.dtype) -> Any:

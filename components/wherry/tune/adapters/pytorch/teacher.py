@@ -32,9 +32,8 @@ def answers(folder: Path, prompts: Sequence[Sequence[Message]], recipe: TuneSett
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     found: list[str] = []
     for start in range(0, len(prompts), recipe.batch_size):
-        turns = [
-            [asdict(m) for m in prompt] for prompt in prompts[start : start + recipe.batch_size]
-        ]
+        batch = prompts[start : start + recipe.batch_size]
+        turns = [[asdict(message) for message in prompt] for prompt in batch]
         inputs = tokenizer.apply_chat_template(
             turns, add_generation_prompt=True, return_tensors="pt", return_dict=True, padding=True
         ).to(device)
@@ -52,6 +51,6 @@ def answers(folder: Path, prompts: Sequence[Sequence[Message]], recipe: TuneSett
 
 def _said(tokens: list[int], tokenizer: AutoTokenizer) -> str:
     """Gives an answer that came to its end, or nothing: half an answer teaches to ramble."""
-    if tokenizer.eos_token_id not in tokens:  # type: ignore[attr-defined] # made at run time
+    if tokenizer.eos_token_id not in tokens:
         return ""
-    return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()  # type: ignore[attr-defined] # as above
+    return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()
