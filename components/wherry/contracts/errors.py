@@ -19,6 +19,8 @@ EXIT_REFUSED: Final = 3
 EXIT_CONFLICT: Final = 4
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
+EXIT_PREEMPTED: Final = 143
+"""128 + SIGTERM."""
 
 
 class WherryError(Exception):
@@ -178,6 +180,25 @@ class InterruptedRunError(WherryError):
 
     code = "E_INTERRUPTED"
     exit_code = EXIT_INTERRUPTED
+
+
+class PreemptedError(WherryError):
+    """The machine was wanted back: a checkpoint was saved, and the run goes on elsewhere."""
+
+    code = "E_PREEMPTED"
+    exit_code = EXIT_PREEMPTED
+
+
+class JobError(WherryError):
+    """A job on a cluster could not be submitted, or it failed."""
+
+    code = "E_JOB"
+
+
+class JobTimeoutError(WherryError):
+    """A job on a cluster took longer than its settings allow, and was cancelled."""
+
+    code = "E_TIMEOUT"
 
 
 class InternalError(WherryError):

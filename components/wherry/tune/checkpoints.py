@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +76,22 @@ class FolderCheckpoints:
         folder: for this run alone.
         run: the run's identity.
         mirror: where copies go, or None.
+        wanted_back: whether the machine is, by now; asked after every step.
     """
 
-    def __init__(self, folder: Path, run: Digest, mirror: Mirror | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: Digest,
+        mirror: Mirror | None = None,
+        wanted_back: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._folder = folder
         self._run = run
         self._mirror = mirror
+        self._wanted_back = wanted_back
+        self.taken: Path | None = None
+        """The checkpoint that the run went on from."""
 
     def resume(self, learner: Learner) -> Progress | None:
         """Brings the learner to the last whole checkpoint of the same run, if there is one."""
@@ -90,6 +100,7 @@ class FolderCheckpoints:
         for step in self._steps():
             if (found := self._opened(step)) is not None:
                 learner.load_state(step)
+                self.taken = step
                 return found
         return None
 
@@ -104,6 +115,10 @@ class FolderCheckpoints:
             shutil.rmtree(old, ignore_errors=True)
         if self._mirror:
             self._mirror.push(place)
+
+    def leaving(self) -> bool:
+        """Whether the machine is wanted back."""
+        return self._wanted_back()
 
     def clear(self) -> None:
         """Removes them all: the run is done."""
@@ -125,7 +140,10 @@ class FolderCheckpoints:
 
 @contextmanager
 def open_checkpoints(
-    folder: Path, run: Digest, mirror: Mirror | None = None
+    folder: Path,
+    run: Digest,
+    mirror: Mirror | None = None,
+    wanted_back: Callable[[], bool] = lambda: False,
 ) -> Iterator[Checkpoints]:
     """Gives a run's checkpoints, and removes them when the block ends well.
 
@@ -136,6 +154,7 @@ def open_checkpoints(
         folder: where the checkpoints of all runs lie.
         run: this run's identity.
         mirror: where copies go, or None.
+        wanted_back: whether the machine is, by now; asked after every step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = run.removeprefix("sha256:")[:16]
@@ -143,7 +162,7 @@ def open_checkpoints(
         if not _locked(lock.fileno()):
             yield NoCheckpoints()
             return
-        own = FolderCheckpoints(folder / name, run, mirror)
+        own = FolderCheckpoints(folder / name, run, mirror, wanted_back)
         yield own
         own.clear()
         Path(lock.name).unlink(missing_ok=True)

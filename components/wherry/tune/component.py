@@ -13,6 +13,7 @@ def tune(
     adapter: Output[Model],
     curve: Output[Artifact],
     settings: str = "",
+    job: str = "",
 ) -> None:
     """Tunes a base model on the train split.
 
@@ -22,9 +23,17 @@ def tune(
         adapter: a LoRA adapter in PEFT's form, sealed.
         curve: the `LossCurve` of the run.
         settings: a `TuneSettings` as JSON.
+        job: a `TuneJobSettings` as JSON: where it is carried out, if not in this task.
     """
     from pathlib import Path
 
     from wherry.tune.run import run
 
-    run(Path(dataset.path), Path(base.path), Path(adapter.path), Path(curve.path), settings)
+    run(
+        Path(dataset.path),
+        Path(base.path),
+        Path(adapter.path),
+        Path(curve.path),
+        settings,
+        job=job,
+    )

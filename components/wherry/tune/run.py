@@ -1,20 +1,24 @@
 """Wires tuning: a data set and a base model in, an adapter and its loss curve out."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry.contracts import Manifest, ModelRef, digest_file, read_settings
+from wherry.contracts import Digest, Manifest, ModelRef, digest_file, read_settings
 from wherry.contracts.curve import LossCurve
 from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.model import MODEL_NAME
 from wherry.progress import Report, Silent, stage
-from wherry.tune.checkpoints import open_checkpoints
+from wherry.tune.checkpoints import Mirror, open_checkpoints
+from wherry.tune.jobs import TuneJobSettings
 from wherry.tune.parts import Parts
 from wherry.tune.settings import TuneSettings
-from wherry.tune.step import Course, NoCheckpoints, tune
+from wherry.tune.signals import wanted_back
+from wherry.tune.step import Checkpoints, Course, NoCheckpoints, tune
 from wherry.workspace import state
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ def run(
     merged: Path | None = None,
     start: Path | None = None,
     teacher: Path | None = None,
+    checkpoints: str = "",
+    job: str = "",
 ) -> None:
     """Tunes a base model on the train split; killed, the same call goes on where it was.
 
@@ -43,19 +49,38 @@ def run(
         merged: the folder to make of the base with the adapter folded in, or None.
         start: the folder of an adapter to go on training, or None to begin at the base.
         teacher: the folder of the model to learn from, where the objective has one.
+        checkpoints: a URI where copies of the checkpoints go, so that the run can go on on
+            another machine; SIGTERM then saves one before it ends the run.
+        job: a `TuneJobSettings` as JSON: where the run is carried out, if not here.
     """
     with stage("tune") as report:
+        place = read_settings(TuneJobSettings, job)
+        if place.target != "local":
+            others = {"start": start, "teacher": teacher}
+            _remote()(place, dataset, base, adapter, curve, settings, merged, others, report)
+            return
         recipe = read_settings(TuneSettings, settings)
         open_bench = _libraries()
         parts = Parts.verified(dataset, base, start, teacher)
         parts.fits(recipe, merged=merged is not None)
         with open_bench(parts, recipe) as bench:
             work = _Work(parts, recipe, bench)
-            course = work.learn(report if bench.ranks.first else Silent())
+            course = work.learn(report if bench.ranks.first else Silent(), checkpoints)
             if bench.ranks.first:
                 work.publish(course, adapter, curve, merged)
             bench.ranks.wait()
             report.verdict(work.verdict(course))
+
+
+def _remote() -> Any:
+    try:
+        from wherry.tune.remote import run_elsewhere
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError(
+            f"A job elsewhere needs {error.name}, which is not installed.",
+            remedy='Run: pip install "wherry[kubeflow]", or "wherry[vertex]".',
+        ) from error
+    return run_elsewhere
 
 
 def _libraries() -> Any:
@@ -69,6 +94,18 @@ def _libraries() -> Any:
     return open_bench
 
 
+def _mirror(uri: str, run: Digest) -> Mirror | None:
+    if not uri:
+        return None
+    from wherry.tune.adapters.bucket import Bucket, BucketMirror
+
+    return BucketMirror(Bucket(uri), run.removeprefix("sha256:")[:16])
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class _Work:
     """A run under way."""
@@ -77,14 +114,13 @@ class _Work:
     recipe: TuneSettings
     bench: "Bench"
 
-    def learn(self, report: Report) -> Course:
+    def learn(self, report: Report, checkpoints: str) -> Course:
         """Learns, from the last checkpoint on if there is one; the first rank keeps them."""
         own = self.bench
         given = (own.train, own.held_out, own.learner, self.recipe, report, time.monotonic)
-        if not self.recipe.checkpoint_every or own.ranks.size > 1:
+        if not self.recipe.checkpoint_every:
             return tune(*given, NoCheckpoints())
-        identity = self.parts.identity(self.recipe, own.ranks.size)
-        with open_checkpoints(state() / "checkpoints", identity) as kept:
+        with self._checkpoints(checkpoints) as kept:
             return tune(*given, kept)
 
     def publish(self, course: Course, adapter: Path, curve: Path, merged: Path | None) -> None:
@@ -108,6 +144,21 @@ class _Work:
             f"{len(self.bench.train):,} rows{left_out}, "
             f"{course.tokens_per_second:.0f} tok/s{fall}{resumed}"
         )
+
+    @contextmanager
+    def _checkpoints(self, uri: str) -> Iterator[Checkpoints]:
+        ranks = self.bench.ranks
+        identity = self.parts.identity(self.recipe, ranks.size)
+        with wanted_back() if uri else nullcontext(_never) as leaving:
+            own = (state() / "checkpoints", identity, _mirror(uri, identity), leaving)
+            with open_checkpoints(*own) if ranks.first else nullcontext(NoCheckpoints()) as kept:
+                yield self._of_all_ranks(kept, leaving) if ranks.size > 1 else kept
+
+    def _of_all_ranks(self, kept: Checkpoints, leaving: Callable[[], bool]) -> Checkpoints:
+        from wherry.tune.adapters.pytorch.shared import RankCheckpoints
+
+        own = self.bench
+        return RankCheckpoints(kept, own.ranks, own.learner.model.device, leaving)
 
     def _merge(self, adapter: Path, merged: Path) -> None:
         from wherry.tune.adapters.pytorch.merge import merge

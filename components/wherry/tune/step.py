@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wherry.contracts.curve import CurvePoint
-from wherry.contracts.errors import DivergedError
+from wherry.contracts.errors import DivergedError, PreemptedError
 from wherry.progress import Report
 from wherry.tune.batches import eval_steps, plan, rate_at
 from wherry.tune.examples import Example
@@ -85,6 +85,9 @@ class Checkpoints(Protocol):
     def save(self, progress: Progress, learner: Learner) -> None:
         """Keeps a checkpoint, whole or not at all."""
 
+    def leaving(self) -> bool:
+        """Whether the machine is wanted back: the run saves a checkpoint and ends."""
+
 
 class NoCheckpoints:
     """Keeps nothing."""
@@ -95,6 +98,10 @@ class NoCheckpoints:
 
     def save(self, progress: Progress, learner: Learner) -> None:
         """Does nothing."""
+
+    def leaving(self) -> bool:
+        """Goes on to the end: nothing could be saved."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,7 @@ def tune(
     Raises:
         DivergedError: at the first loss that is not a number, or when the loss has risen to a
             multiple of where it began.
+        PreemptedError: if the machine was wanted back; a checkpoint is saved.
     """
     batches = plan([e.tokens for e in train], settings.batch_size, settings.epochs, settings.seed)
     run = _Run(held_out, learner, settings, len(batches), clock)
@@ -148,8 +156,11 @@ def tune(
         report.progress(step, len(batches), run.note(step))
         if run.hopeless:
             break
-        if settings.checkpoint_every and step % settings.checkpoint_every == 0:
+        leaving = checkpoints.leaving()
+        if leaving or (settings.checkpoint_every and step % settings.checkpoint_every == 0):
             checkpoints.save(run.progress, learner)
+        if leaving:
+            raise _preempted(step, len(batches))
     return run.finish()
 
 
@@ -290,6 +301,13 @@ class _Run:
                 f"The loss is {loss} at step {self.step} of {self.steps}.",
                 remedy=_slower(self.settings),
             )
+
+
+def _preempted(step: int, steps: int) -> PreemptedError:
+    return PreemptedError(
+        f"The machine was wanted back at step {step} of {steps}.",
+        remedy="A checkpoint is saved: the same command goes on from it.",
+    )
 
 
 def _slower(settings: TuneSettings) -> str:
