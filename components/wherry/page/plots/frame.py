@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from wherry.report.scales import Axis
-from wherry.report.words import width
+from wherry.page.scales import Axis
+from wherry.page.words import width
 
 LABEL_COLUMNS: Final = 18
 """Longer row labels are clipped; the full one stays in the mark's tooltip."""
@@ -56,7 +56,9 @@ def up(scale: Axis, height: float, value: float) -> float:
     return round(height * (1 - scale.at(value) / 100), 2)
 
 
-def room(texts: Iterable[str], *, gap: float = 18, least: float = 0) -> float:
-    """Gives the pixels that the widest text takes, with a gap."""
-    columns = max((min(width(text), LABEL_COLUMNS) for text in texts), default=0)
+def room(
+    texts: Iterable[str], *, gap: float = 18, least: float = 0, most: int = LABEL_COLUMNS
+) -> float:
+    """Gives the pixels that the widest text takes, clipped to `most` columns, with a gap."""
+    columns = max((min(width(text), most) for text in texts), default=0)
     return max(least, round(columns * _COLUMN_PIXELS + gap))

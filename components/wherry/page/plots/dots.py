@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wherry.report.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks
-from wherry.report.scales import Scale
-from wherry.report.words import clip, percent
+from wherry.page.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks
+from wherry.page.scales import Scale
+from wherry.page.words import clip, percent
 
 SHARE = Scale(0.0, 1.0)
 """The axis of everything that is a share."""

@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeGuard
 
 MISSING: Final = "\N{EM DASH}"
 """Stands where a number could not be measured."""
@@ -13,6 +13,9 @@ _TIMES: Final = "\N{MULTIPLICATION SIGN}"
 _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NBSP: Final = "\N{NO-BREAK SPACE}"
 _DASH: Final = "\N{EN DASH}"
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_KEPT: Final = frozenset("\n\t\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+"""Of these, what a text may hold: emoji and several scripts are written with the joiners."""
 _METRICS: Final = {
     "accuracy": "Accuracy, free answer",
     "label_accuracy": "Accuracy, likeliest label",
@@ -34,7 +37,7 @@ _BARE: Final = frozenset({"kl", "loss", "perplexity", "rows", "divergence"})
 _DECIMAL: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def is_known(value: float | None) -> bool:
+def is_known(value: float | None) -> TypeGuard[float]:
     """Says whether there is a finite number."""
     return value is not None and math.isfinite(value)
 
@@ -153,6 +156,21 @@ def measured(name: str, value: float | None, unit: str) -> str:
 def short(digest: str) -> str:
     """Gives the first twelve digits of a digest or a commit, without the algorithm."""
     return digest.rpartition(":")[2][:12]
+
+
+def visible(text: str) -> str:
+    r"""Shows what would steer a terminal, turn the writing round or break an encoder, as escapes.
+
+    Example::
+
+        visible("red\x1b[31m") == "red\\x1b[31m"
+    """
+    return text if text.isprintable() else "".join(map(_seen, text))
+
+
+def _seen(letter: str) -> str:
+    hidden = unicodedata.category(letter) in _HIDDEN and letter not in _KEPT
+    return letter.encode("unicode_escape").decode() if hidden else letter
 
 
 def width(text: str) -> int:

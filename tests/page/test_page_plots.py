@@ -1,10 +1,11 @@
 import pytest
 
-from wherry.report.plots.bars import Part, bar_plot, histogram
-from wherry.report.plots.bullet import bullet
-from wherry.report.plots.dots import Dot, dot_plot
-from wherry.report.plots.lines import Line, line_plot
-from wherry.report.words import number, percent
+from wherry.page.plots.bars import Part, bar_plot, histogram
+from wherry.page.plots.bullet import bullet, bullet_between
+from wherry.page.plots.dots import Dot, dot_plot
+from wherry.page.plots.frame import Tick
+from wherry.page.plots.lines import Line, line_plot
+from wherry.page.words import number, percent
 
 
 def test_a_dot_stands_at_its_share_with_its_whisker_around_it() -> None:
@@ -55,6 +56,12 @@ def test_few_labels_stand_below_many_columns() -> None:
     assert plot.stacks[-1].at + plot.stacks[-1].width <= 100
 
 
+def test_labels_that_are_wide_stand_apart_on_a_telephone() -> None:
+    columns = [(f"{n * 100}-{n * 100 + 99}", [Part("train", 1, "")]) for n in range(10, 30)]
+    plot = histogram("id", "t", "d", columns)
+    assert len(plot.frame.x_ticks) * 9 * 7 <= 270
+
+
 def test_an_empty_histogram_is_a_plot_still() -> None:
     assert histogram("id", "t", "d", []).stacks == ()
 
@@ -87,18 +94,18 @@ def test_a_line_of_one_point_is_a_plot_still() -> None:
 def test_the_allowed_side_is_above_a_floor_and_below_a_ceiling() -> None:
     floor = bullet(0.71, 0.6, at_least=True)
     ceiling = bullet(145e6, 200e6, at_least=False)
-    assert floor.start == floor.threshold == 60
+    assert (floor.start, *floor.limits) == (60, 60)
     assert floor.start + floor.length == 100
     assert ceiling.start == 0
     assert ceiling.at is not None
-    assert ceiling.at < ceiling.length == ceiling.threshold < 100
+    assert ceiling.at < ceiling.length == ceiling.limits[0] < 100
 
 
 @pytest.mark.parametrize(("observed", "threshold"), [(0.005, 0.02), (-0.01, 0.02), (0.0, 0.0)])
 def test_small_and_negative_values_have_room(observed: float, threshold: float) -> None:
     plot = bullet(observed, threshold, at_least=False)
     assert plot.at is not None
-    assert plot.at <= plot.threshold
+    assert plot.at <= plot.limits[0]
 
 
 def test_what_was_not_measured_has_no_place() -> None:
@@ -110,3 +117,21 @@ def test_axes_of_shares_read_in_percent() -> None:
     assert [tick.text for tick in plot.frame.x_ticks] == [
         percent(share, 0) for share in (0, 0.25, 0.5, 0.75, 1)
     ]
+
+
+def test_two_limits_hold_the_allowed_stretch_between_them() -> None:
+    plot = bullet_between(30, 10, 40)
+    assert plot.limits == (20, 80)
+    assert (plot.start, plot.length, plot.at) == (20, 60, 60)
+
+
+def test_one_allowed_value_is_one_limit() -> None:
+    plot = bullet_between(21, 21, 21)
+    assert plot.limits == (plot.at,)
+    assert plot.length == 0
+
+
+def test_a_histogram_keeps_the_limits_that_it_is_handed() -> None:
+    mark = Tick(50.0, "96")
+    columns = [("0-9", [Part("train", 3, "")])]
+    assert histogram("id", "t", "d", columns, limits=(mark,)).limits == (mark,)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry.report.scales import LogScale, Scale, log_scale_of, nice_step, scale_of, smooth, thin
+from wherry.page.scales import LogScale, Scale, log_scale_of, nice_step, scale_of, smooth, thin
 
 numbers = st.floats(-1e15, 1e15, allow_nan=False)
 

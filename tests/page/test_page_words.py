@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry.report import words
+from wherry.page import words
 
 NBSP, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"
 
@@ -88,3 +88,19 @@ def test_clipping_keeps_within_its_columns(text: str, columns: int) -> None:
 @pytest.mark.parametrize("value", [1.8e306, -1.8e306, float("inf"), float("nan"), None])
 def test_a_share_that_is_no_finite_percentage_is_missing(value: float | None) -> None:
     assert words.percent(value) == words.points(value) == words.MISSING
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain, größer, 日本", "plain, größer, 日本"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("\x1b[31m", "\\x1b[31m"),
+        ("a\u202eb", "a\\u202eb"),
+        ("half \ud83d", "half \\ud83d"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_shown(text: str, seen: str) -> None:
+    assert words.visible(text) == seen
+    words.visible(text).encode()

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
-from wherry.report.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks, ticks_up
-from wherry.report.scales import Scale, scale_of
-from wherry.report.words import clip, tick
+from wherry.page.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks, ticks_up
+from wherry.page.scales import Scale, scale_of
+from wherry.page.words import clip, tick
+
+_LABELS_PIXELS: Final = 270
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Histogram:
 
     frame: Frame
     stacks: tuple[Stack, ...]
+    limits: tuple[Tick, ...] = ()
+    """Lines that stand for what is allowed, in percent."""
 
 
 def bar_plot(
@@ -76,6 +81,7 @@ def bar_plot(
     *,
     row_height: float = 20,
     axis: Callable[[float], str] | None = None,
+    label_columns: int = LABEL_COLUMNS,
 ) -> BarPlot:
     """Lays out rows of ``(label, parts, value)`` over an axis that begins at 0.
 
@@ -86,6 +92,7 @@ def bar_plot(
         rows: from the top.
         row_height: in pixels.
         axis: gives a tick's text; None draws no ticks.
+        label_columns: room for a row's label; a longer one is clipped.
     """
     totals = [sum(part.value for part in parts) for _, parts, _ in rows]
     scale = Scale(0.0, max([*totals, 1e-12]))
@@ -94,11 +101,14 @@ def bar_plot(
         title,
         description,
         height=len(rows) * row_height,
-        left=room(label for label, _, _ in rows),
+        left=room((label for label, _, _ in rows), most=label_columns),
         right=room((value for _, _, value in rows), gap=12, least=20),
         x_ticks=ticks(scale, axis, 3) if axis else (),
     )
-    placed = (_row(row, (index + 0.5) * row_height, scale) for index, row in enumerate(rows))
+    placed = (
+        _row(row, (index + 0.5) * row_height, scale, label_columns)
+        for index, row in enumerate(rows)
+    )
     return BarPlot(frame, tuple(placed), thickness=round(row_height * 0.6))
 
 
@@ -109,8 +119,18 @@ def histogram(
     columns: Sequence[tuple[str, Sequence[Part]]],
     *,
     height: float = 168,
+    limits: tuple[Tick, ...] = (),
 ) -> Histogram:
-    """Lays out columns of ``(label, parts)``, each part standing on the one before."""
+    """Lays out columns of ``(label, parts)``, each part standing on the one before.
+
+    Args:
+        id: unique on the page.
+        title: of the plot.
+        description: what it shows, in a sentence.
+        columns: from the left.
+        height: in pixels.
+        limits: lines to draw across it, in percent from the left.
+    """
     scale = scale_of((sum(part.value for part in parts) for _, parts in columns), include=(0.0,))
     width = 100 / max(1, len(columns))
     y_ticks = ticks_up(scale, height, tick)
@@ -132,12 +152,14 @@ def histogram(
         )
         for index, (_, parts) in enumerate(columns)
     )
-    return Histogram(frame, tuple(stacks))
+    return Histogram(frame, tuple(stacks), limits)
 
 
-def _row(row: tuple[str, Sequence[Part], str], y: float, scale: Scale) -> BarRow:
+def _row(
+    row: tuple[str, Sequence[Part], str], y: float, scale: Scale, label_columns: int
+) -> BarRow:
     label, parts, value = row
-    return BarRow(clip(label, LABEL_COLUMNS), label, y, _placed(parts, scale), value)
+    return BarRow(clip(label, label_columns), label, y, _placed(parts, scale), value)
 
 
 def _placed(parts: Sequence[Part], scale: Scale) -> tuple[Segment, ...]:
@@ -161,9 +183,10 @@ def _stacked(parts: Sequence[Part], scale: Scale, height: float) -> tuple[Segmen
     )
 
 
-def _labels(names: Sequence[str], most: int = 7) -> tuple[Tick, ...]:
-    # At 400 pixels about seven short labels fit below a histogram.
-    every = -(-len(names) // most)
+def _labels(names: Sequence[str]) -> tuple[Tick, ...]:
+    # At 400 pixels some 270 are left for a histogram's labels.
+    widest = room(names, gap=12, least=36)
+    every = -(-len(names) // max(2, int(_LABELS_PIXELS // widest)))
     return tuple(
         Tick(round(100 * (index + 0.5) / len(names), 2), name)
         for index, name in enumerate(names)

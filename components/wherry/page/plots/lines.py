@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from wherry.report.plots.frame import Frame, Tick, room, ticks, ticks_up, up
-from wherry.report.scales import Axis, LogScale, log_scale_of, scale_of
-from wherry.report.words import tick
+from wherry.page.plots.frame import Frame, Tick, room, ticks, ticks_up, up
+from wherry.page.scales import Axis, LogScale, log_scale_of, scale_of
+from wherry.page.words import tick
 
 DECADE: Final = 10.0
 """From this ratio of the largest to the smallest value on, a linear axis shows the first alone."""
