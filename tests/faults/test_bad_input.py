@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.local]
 INGEST = (sys.executable, "-m", "wherry.ingest")
 VALIDATE = (sys.executable, "-c", "from wherry.cli import main; main()", "validate")
 BOUND = 700 << 20
-"""Bytes of address-space growth that no input may cost: well under the 1 GB line."""
+"""Resident bytes that no input may cost: well under the line of a gigabyte."""
 SECRET = "hunter" + "2-not-for-logs"
 
 
@@ -150,6 +150,10 @@ def test_a_line_of_a_gigabyte_is_told_by_its_number_in_bounded_memory(
     assert done.code == 1
     assert "train.jsonl, line 31" in done.out
     assert done.peak < BOUND
+    done = ingested(tmp_path, data, quarantine={"rows": 1})
+    assert done.code == 0, done.out
+    assert done.peak < BOUND
+    assert (tmp_path / "out" / "train.jsonl").read_bytes() == lines(rows(30))
 
 
 def test_a_zip_bomb_is_refused_in_bounded_memory(tmp_path: Path, data: Path) -> None:

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from wherry.contracts import Row
 from wherry.rows.batch import Bad, Batch
@@ -22,6 +23,9 @@ _ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _MESSAGES: Final = attrgetter("messages")
 _FIELDS: Final = ("id", "label", "group", "rejected", "text", "time", "model")
 _TEXTS: Final = attrgetter(*_FIELDS)
+_COLON: Final = ord(":")
+_QUOTE: Final = ord('"')
+_WHITE: Final = tuple(b" \t\r\n")
 _NUL: Final = b"\\u0000"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _PLACE: Final = re.compile(r" \(byte \d+\)$")
@@ -117,20 +121,26 @@ def _is_certain(text: bytes, rows: list[Row | None]) -> bool:
     are at least as many ``":`` in JSON as keys, so if there are as many as rows have fields,
     then no key stands twice and none is unknown.
     """
-    if _NUL in text or _has_loose_colon(text) or not _is_utf8(text):
+    if (b"\\" in text and _NUL in text) or not _is_utf8(text):
+        return False
+    keys, loose = _colons(text)
+    if loose:
         return False
     turns = sum(map(len, map(_MESSAGES, rows)))
     spoken = len(rows) - list(map(_MESSAGES, rows)).count(())
     texts = list(chain.from_iterable(map(_TEXTS, rows)))
-    return text.count(b'":') == 2 * turns + spoken + len(texts) - texts.count("")
+    return keys == 2 * turns + spoken + len(texts) - texts.count("")
 
 
 def _may_repeat(line: bytes, keys: int) -> bool:
-    return line.count(b'":') != keys or _has_loose_colon(line)
+    return _colons(line) != (keys, False)
 
 
-def _has_loose_colon(text: bytes) -> bool:
-    return b" :" in text or (b"\t" in text and b"\t:" in text) or (b"\r" in text and b"\r:" in text)
+def _colons(text: bytes) -> tuple[int, bool]:
+    """Counts ``":`` and tells whether a colon stands behind white space, as a key's may."""
+    letters = np.frombuffer(text, np.uint8)
+    before = letters[np.flatnonzero(letters[1:] == _COLON)]
+    return int(np.count_nonzero(before == _QUOTE)), bool(np.isin(before, _WHITE).any())
 
 
 def _is_utf8(text: bytes) -> bool:

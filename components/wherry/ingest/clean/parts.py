@@ -29,6 +29,7 @@ SMALLEST: Final = 64 << 20
 _MOST: Final = 4
 """Processes; more would wait for the disk."""
 _BATCH: Final = 8192
+_PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,17 @@ def _limits(path: Path, smallest: int) -> list[int]:
     limits = {0, size}
     with path.open("rb") as file:
         for number in range(1, parts):
-            file.seek(size * number // parts)
-            file.readline()
-            limits.add(file.tell())
+            limits.add(_next_line(file, size * number // parts))
     return sorted(limits)
+
+
+def _next_line(file: BinaryIO, place: int) -> int:
+    """Gives where the line after the one at a place begins, without keeping a line in memory."""
+    file.seek(place)
+    while piece := file.readline(_PIECE):
+        if piece.endswith(b"\n"):
+            break
+    return file.tell()
 
 
 def _in_processes(path: Path, kind: Kind, limits: list[int], scratch: Path) -> bool:

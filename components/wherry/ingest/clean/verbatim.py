@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Final
 
 from wherry.contracts import FileEntry, SetAside, Split
 from wherry.contracts.dataset import QUARANTINE_NAME
@@ -13,6 +14,8 @@ from wherry.ingest.clean.quarantine import Ward
 from wherry.ingest.settings import IngestSettings
 from wherry.ingest.step import Fetched
 from wherry.progress import Report
+
+_PIECE: Final = 1 << 20
 
 
 def checked(
@@ -100,6 +103,9 @@ class _Check:
 
 
 def _leave_out(path: Path, lines: Collection[int]) -> None:
-    bad = set(lines)
+    bad, number = set(lines), 1
     with staged_file(path) as staged, path.open("rb") as file, staged.open("wb") as copy:
-        copy.writelines(line for number, line in enumerate(file, 1) if number not in bad)
+        while piece := file.readline(_PIECE):  # a bad line may be of any length
+            if number not in bad:
+                copy.write(piece)
+            number += piece.endswith(b"\n")
