@@ -1,7 +1,9 @@
 """Wires ingest: a pinned version of data in, a sealed data set out."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from wherry.contracts import Dataset, FileEntry, Manifest, Source, parse_uri, re
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.digest import MANIFEST_NAME, digest_record
 from wherry.contracts.errors import ExtraMissingError, MissingError
-from wherry.contracts.files import staged_folder
+from wherry.contracts.files import staged_folder, sync_file
 from wherry.ingest.adapters.open import open_store
 from wherry.ingest.clean.verbatim import checked
 from wherry.ingest.settings import IngestSettings
@@ -101,7 +103,8 @@ def _filled(
 ) -> "Made":
     found = scratch / "found"
     if settings.verbatim:
-        made = checked(found, files, settings, scratch / "parts", report)
+        with _made_durable([found / file.path for file in files]):
+            made = checked(found, files, settings, scratch / "parts", report)
         if made:
             for path in found.iterdir():
                 path.rename(folder / path.name)
@@ -113,6 +116,16 @@ def _filled(
         raise _missing(error) from error
     steps = scratch / "steps"
     return rewritten(found, files, folder, settings, steps, _Tokens(found), report)
+
+
+@contextmanager
+def _made_durable(files: Sequence[Path]) -> Iterator[None]:
+    """Brings files to the disk while the block works, not after it."""
+    with ThreadPoolExecutor(1) as beside:
+        written = [beside.submit(sync_file, path) for path in files]
+        yield
+        for one in written:
+            one.result()
 
 
 class _Tokens:

@@ -308,17 +308,20 @@ class _Fetching:
         expected = self._expected(file)
         check = running(expected, file.size)
         ours = hashlib.sha256()
+        same = expected.startswith("sha256:")
         size = 0
         try:
-            with (self.folder / name).open("wb") as copy:
+            with (self.folder / name).open("wb") as copy, ThreadPoolExecutor(1) as beside:
                 for piece in self._pieces(file):
+                    # Both hashes at once: a large file would keep but one core busy.
+                    other = beside.submit(check.update, piece) if check and not same else None
                     copy.write(piece)
                     ours.update(piece)
-                    if check is not None and not expected.startswith("sha256:"):
-                        check.update(piece)
+                    if other:
+                        other.result()
                     size += len(piece)
                     self._tell(len(piece))
-            self._compare(file, size, expected, ours if expected.startswith("sha256:") else check)
+            self._compare(file, size, expected, ours if same else check)
         except BaseException:
             self._tell(-size)
             raise
