@@ -6,6 +6,7 @@
 import ast
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -40,11 +41,12 @@ def _old(name: str) -> str:
 def settings() -> str:
     """A table for each settings dataclass: field, type, default, docstring."""
     parts = ["# Settings\n\nEach section of a settings file is one of these.\n"]
-    for path in sorted(PACKAGE.glob("*/settings.py")):
+    for path in sorted(PACKAGE.rglob("settings.py")):
+        room = ".".join(path.relative_to(PACKAGE).parts[:-1])
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and (rows := _fields(node)):
                 summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                parts.append(f"\n## `{path.parent.name}`: {node.name}\n\n{summary}\n")
+                parts.append(f"\n## `{room}`: {node.name}\n\n{summary}\n")
                 parts.append("\n| field | type | default | |\n|---|---|---|---|\n" + "".join(rows))
     return "".join(parts)
 
@@ -69,12 +71,17 @@ def _cell(text: str) -> str:
 
 
 def commands() -> str:
-    """Each command's help."""
-    parts = ["# Commands\n"]
-    for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=f"wherry {name}", max_content_width=100)
-        parts.append(f"\n## wherry {name}\n\n```\n{command.get_help(context)}\n```\n")
-    return "".join(parts)
+    """Each command's help, those of groups included."""
+    return "# Commands\n" + "".join(_helps("wherry", cli))
+
+
+def _helps(path: str, group: click.Group) -> Iterator[str]:
+    for name, command in sorted(group.commands.items()):
+        full = f"{path} {name}"
+        context = click.Context(command, info_name=full, max_content_width=100)
+        yield f"\n## {full}\n\n```\n{command.get_help(context)}\n```\n"
+        if isinstance(command, click.Group):
+            yield from _helps(full, command)
 
 
 def error_codes() -> str:

@@ -84,7 +84,7 @@ def test_a_corrupted_row_stops_the_run_before_any_tuning(
     done = workspace.run()
     assert done.returncode == 1
     assert "line 7" in done.stderr
-    assert "wizard" in done.stderr
+    assert "role" in done.stderr
     assert "tune" not in {stage for stage, _ in workspace.events()}
 
 

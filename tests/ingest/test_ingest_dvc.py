@@ -5,86 +5,48 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dulwich import porcelain
 
 from tests.fakes.rows import lines, row, splits, write
-from wherry.contracts import Dataset, Manifest
-from wherry.contracts.dataset import DATASET_NAME
+from tests.ingest import repositories
+from tests.ingest.repositories import commit, contents, opened, pin, resolve, take
 from wherry.contracts.errors import (
     ConflictError,
     DigestError,
+    ExtraMissingError,
     FormatError,
     MissingError,
+    UriError,
 )
-from wherry.ingest.run import resolve, run
 
 pytestmark = pytest.mark.local
 
-SETTINGS = '{"folder": "icd10"}'
-CONFIG = """\
-[core]
-    remote = store
-    autostage = false
-['remote "store"']
-    url = ../data-store
-"""
+ROWS = {f"icd10/{name}.jsonl": lines(rows) for name, rows in splits().items()}
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A repository with one commit, its data pushed to ``data-store/`` in the repository."""
-    root = tmp_path_factory.mktemp("origin")
+    root = repositories.init(tmp_path_factory.mktemp("origin"), "../data-store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("site")))
-        porcelain.init(str(root))
-        (root / ".dvc").mkdir()
-        (root / ".dvc" / "config").write_text(CONFIG)
-        (root / ".gitignore").write_text("/data\n")
-        (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
         write(root / "data" / "icd10", splits())
-        pin(root)
+        (root / "one.jsonl").write_bytes(lines([row(0, "one")]))
+        pin(root, "data", "one.jsonl")
         commit(root)
     yield root
-
-
-def opened(root: Path) -> Any:
-    from dvc.repo import Repo  # a second: not while collecting
-
-    return Repo(str(root))
-
-
-def open_store(*where: str) -> Any:
-    from wherry.ingest.adapters import dvc
-
-    return dvc.open_store(*where)
-
-
-def pin(root: Path) -> None:
-    """What ``dvc add data && dvc push`` does."""
-    with opened(root) as repo:
-        repo.add([str(root / "data")])
-        repo.push()
-
-
-def commit(root: Path) -> str:
-    """Commits all that git does not ignore."""
-    with contextlib.chdir(root):
-        porcelain.add(str(root))
-    me = b"A <a@example.org>"
-    return str(porcelain.commit(str(root), message=b"x", author=me, committer=me), "ascii")
 
 
 @pytest.fixture
 def checkout(origin: Path, tmp_path: Path) -> Path:
     """What a plain clone has: no data, no cache, only the store that git keeps."""
-    copy = tmp_path / "checkout"
-    shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("data", "cache", "tmp"))
-    return copy
+    return repositories.clone(origin, tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -121,12 +83,8 @@ def everything(root: Path) -> dict[str, bytes]:
 
 def test_a_fresh_clone_gives_the_data(checkout: Path, tmp_path: Path) -> None:
     source = resolve(str(checkout))
-    run(tmp_path / "out", str(checkout), checksum=source.checksum, settings=SETTINGS)
-    Manifest.verified(tmp_path / "out")
-    dataset = Dataset.read(tmp_path / "out" / DATASET_NAME)
-    assert dataset.source == source
-    assert [row.id for row in dataset.rows(tmp_path / "out", "test")][:2] == ["test-0", "test-1"]
-    assert (tmp_path / "out" / "train.jsonl").read_bytes() == lines(splits()["train"])
+    assert take(tmp_path / "out", checkout, checksum=source.checksum)[0] == source
+    assert contents(tmp_path / "out") == ROWS
 
 
 def test_the_source_is_the_commit_that_pins_it(checkout: Path) -> None:
@@ -150,8 +108,7 @@ def test_a_folder_without_commits_works(checkout: Path, tmp_path: Path, git: str
     shutil.rmtree(checkout / ".git")
     if git == "no commit":
         porcelain.init(str(checkout))
-    run(tmp_path / "out", str(checkout), settings=SETTINGS)
-    assert Dataset.read(tmp_path / "out" / DATASET_NAME).source.revision == ""
+    assert take(tmp_path / "out", checkout)[0].revision == ""
 
 
 def test_an_older_revision_gives_the_older_data(workbench: Path, tmp_path: Path) -> None:
@@ -159,18 +116,18 @@ def test_an_older_revision_gives_the_older_data(workbench: Path, tmp_path: Path)
     write(workbench / "data" / "icd10", splits(train=33))
     pin(workbench)
     commit(workbench)
-    run(tmp_path / "new", str(workbench), settings=SETTINGS)
-    run(tmp_path / "old", str(workbench), old, settings=SETTINGS)
-    assert Dataset.read(tmp_path / "new" / DATASET_NAME).split("train").rows == 33
-    dataset = Dataset.read(tmp_path / "old" / DATASET_NAME)
-    assert (dataset.split("train").rows, dataset.source.revision) == (30, old)
+    take(tmp_path / "new", workbench)
+    source, _ = take(tmp_path / "old", workbench, old)
+    assert contents(tmp_path / "old") == ROWS
+    assert contents(tmp_path / "new") != ROWS
+    assert source.revision == old
 
 
 def test_nothing_is_written_into_the_checkout_but_dvcs_scratch(
     checkout: Path, tmp_path: Path
 ) -> None:
     before = everything(checkout)
-    run(tmp_path / "out", str(checkout), settings=SETTINGS)
+    take(tmp_path / "out", checkout)
     new = everything(checkout).items() - before.items()
     assert {name for name, _ in new} <= {".dvc/tmp/btime"}
 
@@ -181,7 +138,7 @@ def test_dvcs_shared_cache_is_not_used(
     """It lies in ``/var/tmp``, which a pod may not have and a second task may hold a lock in."""
     monkeypatch.delenv("DVC_SITE_CACHE_DIR", raising=False)
     monkeypatch.setattr("dvc.dirs.APPNAME", f"dvc-{tmp_path.name}")
-    run(tmp_path / "out", str(checkout), settings=SETTINGS)
+    take(tmp_path / "out", checkout)
     assert not Path("/var/tmp", f"dvc-{tmp_path.name}").exists()
 
 
@@ -191,19 +148,19 @@ def test_nothing_private_stays_behind(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    run(tmp_path / "out", str(checkout), settings=SETTINGS)
+    take(tmp_path / "out", checkout)
     assert list(scratch.iterdir()) == []
 
 
 def test_a_corrupted_object_is_refused_and_the_older_data_set_stays(
     checkout: Path, tmp_path: Path
 ) -> None:
-    run(tmp_path / "out", str(checkout), settings=SETTINGS)
+    take(tmp_path / "out", checkout)
     before = everything(tmp_path / "out")
     bad = objects(checkout)["test"]
     bad.write_bytes(bad.read_bytes().replace(b"eye", b"ear"))
     with pytest.raises(DigestError, match=r"icd10/test\.jsonl") as caught:
-        run(tmp_path / "out", str(checkout), settings=SETTINGS)
+        take(tmp_path / "out", checkout)
     assert f"files/md5/{bad.parent.name}/{bad.name}" in caught.value.remedy
     assert everything(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "out"]
@@ -213,12 +170,12 @@ def test_the_remedy_for_a_corrupted_object_works(workbench: Path, tmp_path: Path
     bad, listing = objects(workbench)["test"], objects(workbench)["listing"]
     bad.write_bytes(b"x")
     with pytest.raises(DigestError):
-        run(tmp_path / "out", str(workbench), settings=SETTINGS)
+        take(tmp_path / "out", workbench)
     bad.unlink()
     listing.unlink()
     with opened(workbench) as repo:
         repo.push()
-    run(tmp_path / "out", str(workbench), settings=SETTINGS)
+    take(tmp_path / "out", workbench)
 
 
 @pytest.mark.parametrize(
@@ -227,13 +184,13 @@ def test_the_remedy_for_a_corrupted_object_works(workbench: Path, tmp_path: Path
 def test_a_corrupted_listing_is_refused(checkout: Path, tmp_path: Path, listing: str) -> None:
     objects(checkout)["listing"].write_text(listing)
     with pytest.raises(DigestError, match="listing of data"):
-        run(tmp_path / "out", str(checkout), settings=SETTINGS)
+        take(tmp_path / "out", checkout)
 
 
 def test_a_missing_object_is_named(checkout: Path, tmp_path: Path) -> None:
     objects(checkout)["train"].unlink()
     with pytest.raises(MissingError, match=r"icd10/train\.jsonl") as caught:
-        run(tmp_path / "out", str(checkout), settings=SETTINGS)
+        take(tmp_path / "out", checkout)
     assert "dvc push" in caught.value.remedy
     assert not (tmp_path / "out").exists()
 
@@ -241,13 +198,13 @@ def test_a_missing_object_is_named(checkout: Path, tmp_path: Path) -> None:
 def test_a_missing_store_is_named_with_its_address(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / "data-store")
     with pytest.raises(MissingError, match=r"'store' .*data-store"):
-        run(tmp_path / "out", str(checkout), settings=SETTINGS)
+        take(tmp_path / "out", checkout)
 
 
 def test_what_only_this_machine_has_is_not_used(workbench: Path, tmp_path: Path) -> None:
     shutil.rmtree(workbench / "data-store")
     with pytest.raises(MissingError, match="store"):
-        run(tmp_path / "out", str(workbench), settings=SETTINGS)
+        take(tmp_path / "out", workbench)
 
 
 def test_a_changed_working_copy_is_not_passed_over(workbench: Path) -> None:
@@ -266,7 +223,7 @@ def test_a_change_between_resolving_and_running_is_a_conflict(
     write(workbench / "data" / "icd10", splits(train=36))
     pin(workbench)
     with pytest.raises(ConflictError, match=agreed):
-        run(tmp_path / "out", str(workbench), checksum=agreed, settings=SETTINGS)
+        take(tmp_path / "out", workbench, checksum=agreed)
 
 
 def test_an_unknown_revision_is_named(checkout: Path) -> None:
@@ -276,17 +233,27 @@ def test_an_unknown_revision_is_named(checkout: Path) -> None:
 
 def test_an_unknown_output_is_named_with_those_there_are(checkout: Path) -> None:
     with pytest.raises(MissingError, match=r"'rows' is no DVC output.*data"):
-        resolve(str(checkout), path="rows")
+        resolve(checkout, path="rows")
     with pytest.raises(MissingError, match="nothing"):
         resolve(str(checkout / "data-store" / ".."), "", "data/icd10/nothing")
 
 
-def test_a_single_file_is_no_data_set(workbench: Path) -> None:
-    (workbench / "one.jsonl").write_bytes(lines([row(0)]))
-    with opened(workbench) as repo:
-        repo.add([str(workbench / "one.jsonl")])
-    with pytest.raises(FormatError, match="expected a folder"):
-        resolve(str(workbench), path="one.jsonl")
+def test_an_output_may_be_a_single_file(checkout: Path, tmp_path: Path) -> None:
+    source, fetched = take(tmp_path / "out", checkout, path="one.jsonl")
+    assert contents(tmp_path / "out") == {"one.jsonl": lines([row(0, "one")])}
+    assert source.checksum.startswith("md5:")
+    assert not source.checksum.endswith(".dir")
+    assert [file.path for file in fetched] == ["one.jsonl"]
+
+
+def test_a_single_file_that_is_corrupted_is_refused(checkout: Path, tmp_path: Path) -> None:
+    md5 = resolve(checkout, path="one.jsonl").checksum.removeprefix("md5:")
+    bad = checkout / "data-store" / "files" / "md5" / md5[:2] / md5[2:]
+    bad.chmod(0o644)
+    bad.write_bytes(bad.read_bytes().replace(b"eye", b"ear"))
+    with pytest.raises(DigestError, match=r"one\.jsonl") as caught:
+        take(tmp_path / "out", checkout, path="one.jsonl")
+    assert caught.value.remedy.count(md5[2:]) == 1
 
 
 def test_a_broken_pin_is_a_format_error(checkout: Path) -> None:
@@ -295,25 +262,82 @@ def test_a_broken_pin_is_a_format_error(checkout: Path) -> None:
         resolve(str(checkout))
 
 
-def test_an_address_is_read_through_a_private_clone_without_git(
-    origin: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("form", ["file://", "file:// of a bare one", "bare folder"])
+def test_an_address_is_read_through_a_private_clone(
+    origin: Path, tmp_path: Path, form: str
 ) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
     head = porcelain.Repo(str(origin)).head().decode()
-    for revision in ("", head):
-        with open_store(f"file://{origin}", revision, "data") as store:
-            assert store.resolve().revision == head
-            train = next(file for file in store.files() if "train" in file.path)
-            with store.open(train) as file:
-                assert file.read() == lines(splits()["train"])
+    bare = tmp_path / "bare.git"
+    porcelain.clone(str(origin), str(bare), bare=True, errstream=porcelain.NoneStream()).close()
+    address = {"file://": f"file://{origin}", "bare folder": str(bare)}.get(form, f"file://{bare}")
+    before = contents(bare)
+    branch = porcelain.active_branch(str(origin)).decode()
+    for revision in ("", head, branch):
+        # Its store is named by a path relative to the repository, so the clone has it too.
+        source = resolve(address, revision)
+        assert source.revision == head
+        assert source.uri == f"dvc:{address}"
+    assert contents(bare) == before
 
 
-def test_an_address_that_cannot_be_cloned_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(MissingError, match="Cannot open"),
-        open_store(f"file://{tmp_path}/gone", "", "data"),
-    ):
-        pass
+def test_no_git_program_is_needed(origin: Path, tmp_path: Path) -> None:
+    code = """
+import shutil, sys
+from pathlib import Path
+from tests.ingest.repositories import take
+assert shutil.which("git") is None and shutil.which("dvc") is None
+for number, repo in enumerate(sys.argv[2:]):
+    print(take(Path(sys.argv[1], str(number)), repo)[0].checksum)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), f"file://{origin}", str(origin)],
+        env=os.environ | {"PATH": "/nonexistent", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [resolve(origin).checksum] * 2
+
+
+@pytest.mark.parametrize("address", ["file:///etc", "http://h/x", "ext::sh -c id"])
+def test_an_address_of_another_kind_is_refused(address: str) -> None:
+    with pytest.raises(UriError):
+        resolve(address)
+
+
+def test_an_address_that_cannot_be_cloned_is_named_without_its_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = uuid.uuid4().hex
+    with pytest.raises(MissingError, match="Cannot open https://localhost:1/x") as caught:
+        resolve(f"https://me:{token}@localhost:1/x")
+    assert token not in "".join(traceback.format_exception(caught.value))
+
+
+def test_data_that_another_repository_keeps_is_refused_with_the_way_to_it(
+    origin: Path, tmp_path: Path
+) -> None:
+    """What ``dvc import`` pins has no listing and no hashes in our own store."""
+    ours = repositories.init(tmp_path / "ours", "../store")
+    with contextlib.chdir(ours), opened(ours) as repo:
+        repo.imp(str(origin), "data", out="data")
+    shutil.rmtree(ours / "data")
+    shutil.rmtree(ours / ".dvc" / "cache", ignore_errors=True)
+    with pytest.raises(FormatError, match="imported") as caught:
+        take(tmp_path / "out", ours)
+    assert "repository that it was imported from" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gs")])
+def test_a_store_whose_client_is_not_installed_is_told_with_the_pip_line(
+    checkout: Path, scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = checkout / ".dvc" / "config"
+    config.write_text(config.read_text().replace("../data-store", f"{scheme}://bucket/x"))
+    monkeypatch.setitem(sys.modules, f"dvc_{scheme}", None)
+    with pytest.raises(ExtraMissingError) as caught:
+        resolve(checkout)
+    assert caught.value.remedy == f'Run: pip install "wherry[{extra}]"'
 
 
 def test_a_user_without_a_name_may_read(
@@ -327,40 +351,4 @@ def test_a_user_without_a_name_may_read(
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    run(tmp_path / "out", str(checkout), settings=SETTINGS)
-
-
-def test_six_ingests_at_once_do_not_trip_over_each_other(checkout: Path, tmp_path: Path) -> None:
-    running = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "wherry.ingest"),
-                *("--dataset", str(tmp_path / f"out{number}")),
-                *("--repo", str(checkout), "--settings", SETTINGS),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        for number in range(6)
-    ]
-    told = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0] * 6, told
-    folders = {Manifest.verified(tmp_path / f"out{number}").digest for number in range(6)}
-    assert len(folders) == 1
-
-
-def test_the_command_tells_code_and_remedy_and_no_traceback(checkout: Path, tmp_path: Path) -> None:
-    shutil.rmtree(checkout / "data-store")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "wherry.ingest", "--dataset", str(tmp_path / "out")),
-            *("--repo", str(checkout), "--settings", SETTINGS),
-        ],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == 1
-    assert "E_MISSING" in done.stderr
-    assert "Traceback" not in done.stderr
+    take(tmp_path / "out", checkout)

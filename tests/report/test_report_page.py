@@ -5,64 +5,34 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jinja2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.page.reader import LOADS, PAYLOAD, Reader, poisoned
 from tests.report.records import evidence, refusal, refused
 from wherry.contracts.digest import digest_record
 from wherry.contracts.scores import Metric
-from wherry.report.adapters.jinja import render
+from wherry.page.render import render
 from wherry.report.evidence import Evidence
 from wherry.report.settings import ReportSettings
 from wherry.report.step import compose
 
 GOLDENS = Path(__file__).parent / "goldens"
-VOID = {"meta", "br", "img", "input", "link", "hr"}
-LOADS = ("src", "srcset", "href", "xlink:href", "action", "data", "poster", "ping", "background")
-PAYLOAD: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(2)></style></title>{{ 7 }}"
-
-
-class Reader(HTMLParser):
-    """Reads a page as a browser would: tags, attributes, ids and text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.lines: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open and data.strip():
-            self.lines.append(" ".join(data.split()))
-
-    def values(self, attribute: str) -> list[str]:
-        return [found[attribute] for _, found in self.tags if attribute in found]
 
 
 def page(found: Evidence, **chosen: Any) -> str:
-    return render(compose(found, ReportSettings(**chosen), name="icd10-triage"))
+    return render(
+        "wherry.report",
+        "page.html",
+        page=compose(found, ReportSettings(**chosen), name="icd10-triage"),
+    )
 
 
 BOTH = pytest.mark.parametrize("found", [evidence(), refused()], ids=["released", "refused"])
@@ -130,26 +100,6 @@ def test_a_refused_run_is_red_and_gives_its_reasons_first() -> None:
     assert max(places) < lines.index("Data")
 
 
-def poisoned(value: Any) -> Any:
-    """Appends an attack to every text of a record that no rule of its contract holds."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = {"schema", "severity", "kind", "format", "rule", "target", "split", "role", "state"}
-        kept |= {"name"} if hasattr(value, "rows") or hasattr(value, "n") else set()
-        changed = {
-            field.name: poisoned(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if field.name not in kept
-        }
-        return replace(value, **changed)
-    if isinstance(value, tuple):
-        return tuple(poisoned(item) for item in value)
-    if isinstance(value, dict):
-        return {key + PAYLOAD: poisoned(item) for key, item in value.items()}
-    if isinstance(value, str) and not value.startswith("sha256:"):
-        return value + PAYLOAD
-    return value
-
-
 @BOTH
 def test_no_value_of_a_record_becomes_markup(found: Evidence) -> None:
     records = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
@@ -192,6 +142,13 @@ def test_no_scores_are_too_odd_to_show(metrics: list[Metric]) -> None:
     assert not re.search(r"[\"> ](nan|inf|None)[%\"<]", html)
 
 
+def test_a_cost_that_is_not_finite_is_not_drawn() -> None:
+    found = evidence()
+    quantized = replace(found.quantized, metrics=(Metric("size", math.inf, 1, unit="bytes"),))
+    verdict = replace(found.blessing, scores_digest=digest_record(quantized))
+    assert "inf" not in Reader(page(replace(found, quantized=quantized, blessing=verdict))).lines
+
+
 def test_nothing_measured_at_all_is_a_page_still() -> None:
     found = evidence()
     empty = {name: replace(getattr(found, name), metrics=()) for name in ("base", "tuned")}
@@ -224,7 +181,7 @@ def test_nothing_measured_at_all_is_a_page_still() -> None:
 
 def test_a_name_that_the_page_lacks_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        render(object())  # type: ignore[arg-type]
+        render("wherry.report", "page.html", page=object())
 
 
 @pytest.mark.parametrize("found", ["released", "refused"])
@@ -239,7 +196,7 @@ def test_what_a_reader_reads_is_as_it_was(found: str, request: pytest.FixtureReq
 
 
 def schemes() -> dict[str, dict[str, str]]:
-    css = resources.files("wherry.report").joinpath("templates/style/colours.css").read_text()
+    css = resources.files("wherry.page").joinpath("templates/style/colours.css").read_text()
     light, _, dark = css.partition("@media")
     return {name: colours(part) for name, part in (("light", light), ("dark", dark))}
 

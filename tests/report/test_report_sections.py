@@ -20,10 +20,10 @@ from tests.report.records import (
 )
 from wherry.contracts.blessing import Check
 from wherry.contracts.curve import CurvePoint
-from wherry.contracts.dataset import Message
+from wherry.contracts.dataset import Cleaned, Message
 from wherry.contracts.digest import digest_record
 from wherry.contracts.scores import Metric, Scores
-from wherry.contracts.validation import Column, Quarantined
+from wherry.contracts.validation import ReasonCount
 from wherry.report.evidence import Evidence
 from wherry.report.sections.data import data_section
 from wherry.report.sections.gate import gate_section
@@ -103,89 +103,40 @@ class TestBanner:
 
 
 class TestData:
-    def test_what_failed_stands_first(self) -> None:
-        asked = data_section(evidence(), 20).asked
-        assert asked[0].result.word == "Warned"
-        assert {each.result.word for each in asked[1:]} == {"Passed"}
-
     @pytest.mark.parametrize(
-        ("severity", "word", "state"),
-        [("critical", "Failed", "bad"), ("warning", "Warned", "warn"), ("info", "Noted", "none")],
+        ("severity", "state"), [("critical", "bad"), ("warning", "warn"), ("info", "warn")]
     )
-    def test_severity_decides_how_grave_a_failure_is(
-        self, severity: str, word: str, state: str
-    ) -> None:
+    def test_severity_decides_how_grave_a_failure_is(self, severity: str, state: str) -> None:
         failed = replace(validation().expectations[0], passed=False, severity=severity)
         report = replace(validation(), expectations=(failed,), passed=severity != "critical")
         section = data_section(replace(evidence(), validation=report), 20)
-        assert (section.asked[0].result.word, section.asked[0].result.state) == (word, state)
-        assert section.signpost.state == ("bad" if severity == "critical" else "warn")
+        assert section.signpost.state == state
 
-    def test_checks_of_one_kind_are_one_chip(self) -> None:
-        chips = data_section(evidence(), 20).chips
-        said = [(chip.title, chip.columns, chip.times) for chip in chips]
-        assert ("No missing values", "prompt, label", 2) in said
-        assert ("No duplicates", "", 1) in said
-        assert chips[0].state == "warn"
+    def test_it_has_checks_plots_and_faulty_rows(self) -> None:
+        section = data_section(evidence(), 2)
+        assert section.checks.asked[0].result.word == "Warned"
+        assert [plot.frame.title for plot in section.spread.balances] == ["Rows by label"]
+        assert (len(section.faults.listed), section.faults.unlisted) == (2, 1)
 
-    def test_a_chip_never_hides_a_failure_among_passes(self) -> None:
-        passed, other = validation().expectations[1:3]
-        failed = replace(other, passed=False)
-        report = replace(validation(), expectations=(passed, failed), passed=False)
-        section = data_section(replace(evidence(), validation=report), 20)
-        assert [(c.state, c.columns) for c in section.chips] == [
-            ("bad", "label"),
-            ("good", "prompt"),
-        ]
-        assert not section.all_passed
-
-    def test_a_feature_that_never_varies_is_said_and_not_drawn(self) -> None:
-        columns = (Column("completion_tokens", "train", ("1",), (1890,)),)
-        report = replace(validation(), columns=columns)
-        section = data_section(replace(evidence(), validation=report), 20)
-        assert section.histograms == ()
-        assert section.constants == ("Completion tokens: 1 in every row.",)
-
-    def test_labels_become_bars_and_lengths_a_histogram(self) -> None:
+    def test_without_cleaning_nothing_is_said_of_it(self) -> None:
         section = data_section(evidence(), 20)
-        assert [plot.frame.title for plot in section.balances] == ["Rows by label"]
-        assert [plot.frame.title for plot in section.histograms] == ["Rows by prompt tokens"]
-        assert [key.name for key in section.keys] == ["Train", "Eval", "Test"]
+        assert (section.cleaned, section.set_aside) == ((), ())
 
-    def test_bars_are_sorted_and_count_all_splits(self) -> None:
-        columns = (
-            Column("label", "test", ("ear", "eye"), (1, 5)),
-            Column("label", "train", ("ear", "eye", "(others)"), (2, 7, 9)),
+    def test_cleaning_steps_and_unread_rows_are_told(self) -> None:
+        cleaned = (Cleaned("drop_near_duplicates", 2600, dropped=80),)
+        section = data_section(
+            replace(
+                evidence(),
+                dataset=replace(dataset(), cleaned=cleaned, set_aside=7),
+                validation=replace(validation(), set_aside=(ReasonCount("no UTF-8", 7),)),
+            ),
+            20,
         )
-        report = replace(validation(), columns=columns)
-        plot = data_section(replace(evidence(), validation=report), 20).balances[0]
-        assert [(row.label, row.value) for row in plot.rows] == [
-            ("eye", "12"),
-            ("(others)", "9"),
-            ("ear", "3"),
+        assert [(step.name, step.did) for step in section.cleaned] == [
+            ("Drop near duplicates", "80 of 2,600 rows dropped (3.1%)")
         ]
-        assert [part.series for part in plot.rows[0].segments] == ["train", "test"]
-
-    def test_faulty_rows_are_counted_by_reason_and_some_listed(self) -> None:
-        rows = tuple(Quarantined("train", n, "too long" if n % 3 else "empty") for n in range(9))
-        report = replace(validation(), quarantined=rows)
-        section = data_section(replace(evidence(), validation=report), 4)
-        assert [(c.reason, c.count) for c in section.causes] == [("too long", 6), ("empty", 3)]
-        assert (len(section.listed), section.unlisted) == (4, 5)
-
-    def test_a_long_list_of_values_is_clipped_and_kept_whole_beside(self) -> None:
-        asked = replace(validation().expectations[0], expected="one of " + "label, " * 40)
-        report = replace(validation(), expectations=(asked,))
-        shown = data_section(replace(evidence(), validation=report), 0).asked[0]
-        assert shown.expected.endswith("…")
-        assert shown.expected_whole == asked.expected
-
-    def test_an_expectation_that_nobody_named_still_reads(self) -> None:
-        asked = replace(validation().expectations[0], type="expect_rows_to_be_kind", column="mood")
-        report = replace(validation(), expectations=(asked,))
-        assert data_section(replace(evidence(), validation=report), 0).asked[0].title == (
-            "Rows to be kind"
-        )
+        assert [(cause.reason, cause.count) for cause in section.set_aside] == [("no UTF-8", 7)]
+        assert ("Rows set aside", "7") in [(fact.name, fact.value) for fact in section.facts]
 
 
 class TestTraining:

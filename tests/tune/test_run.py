@@ -14,6 +14,8 @@ def test_a_missing_library_answers_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
+    # Else transformers would be imported without torch, and stay so for later tests.
+    monkeypatch.setitem(sys.modules, "transformers", None)
     for name in [n for n in sys.modules if n.startswith("wherry.tune.adapters")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ExtraMissingError, match=r'pip install "wherry\[tune\]"'):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from wherry.contracts import Message, Row
@@ -290,7 +291,9 @@ def test_texts_are_joined_and_cut_into_pieces_that_predict_all_but_their_first_t
 
 
 def test_a_preference_has_both_answers_behind_one_prompt() -> None:
-    found = encode_row(replace(row("ear"), rejected="eye"), LetterTokenizer(), paired=True)
+    found = encode_row(
+        msgspec.structs.replace(row("ear"), rejected="eye"), LetterTokenizer(), paired=True
+    )
     assert "".join(map(chr, found.completion)) == "ear$"
     assert "".join(map(chr, found.rejected)) == "eye$"
     assert found.tokens == 2 * (len(found.prompt) + 4)

@@ -6,12 +6,14 @@ import click
 
 import wherry
 from wherry.cli.compile import compile_pipeline
+from wherry.cli.data import data
 from wherry.cli.doctor import doctor
 from wherry.cli.failure import show_failure
 from wherry.cli.models import models
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.status import status, stop
+from wherry.cli.validate import validate
 from wherry.contracts.errors import WherryError, as_wherry_error
 
 
@@ -21,7 +23,7 @@ def cli() -> None:
     """Takes a small language model from versioned data to a gated, served release."""
 
 
-for command in (run, compile_pipeline, status, models, serve, stop, doctor):
+for command in (run, compile_pipeline, status, models, data, serve, stop, doctor, validate):
     cli.add_command(command)
 
 

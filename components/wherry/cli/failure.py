@@ -26,7 +26,7 @@ def show_failure(error: WherryError, raised: BaseException, *, as_json: bool, de
         return
     # soft_wrap: a path or a command that is broken in two cannot be copied.
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]{error.code}[/] {escape(_printable(error.message))}")
+    console.print(f"[bold red]{error.code}[/] {escape(printable(error.message))}")
     console.print(f"[bold]Remedy[/]  {escape(error.remedy)}")
     if run := getattr(error, "run", None):
         if report := run.publish_report():
@@ -36,6 +36,6 @@ def show_failure(error: WherryError, raised: BaseException, *, as_json: bool, de
         print(trace, file=sys.stderr)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escapes control characters, so that a value from outside cannot steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

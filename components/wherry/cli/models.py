@@ -1,4 +1,4 @@
-"""wherry models: the versions that the store holds."""
+"""wherry models: the versions that the store holds, and which base model to begin with."""
 
 import json
 
@@ -7,17 +7,38 @@ from rich.console import Console
 from rich.table import Table
 
 from wherry.cli.options import debug_option, json_option
+from wherry.cli.suggest import suggest
 from wherry.contracts import Release, Scores
 from wherry.ledger import Ledger
 from wherry.workspace import state
 
 
-@click.command()
-@click.argument("name", required=False)
+class _NameOrCommand(click.Group):
+    """A group whose bare form takes a name: `wherry models NAME` lists, `suggest` is a command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Click would read any first word as a command.
+        words = [word for word in args if not word.startswith("-")]
+        if words and words[0] not in self.commands and len(words) == 1:
+            ctx.ensure_object(dict)["name"] = words[0]
+            args = [word for word in args if word != words[0]]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_NameOrCommand, invoke_without_command=True, subcommand_metavar="[NAME | COMMAND]")
 @json_option
 @debug_option
-def models(name: str | None, as_json: bool) -> None:
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
     """List the released versions, newest first; NAME narrows it to one model."""
+    if ctx.invoked_subcommand is None:
+        _list((ctx.obj or {}).get("name"), as_json)
+
+
+models.add_command(suggest)
+
+
+def _list(name: str | None, as_json: bool) -> None:
     rows = _rows(name)
     if as_json:
         print(json.dumps([json.loads(release.to_json()) for release, _ in rows], indent=2))

@@ -29,16 +29,16 @@ Kind = Literal["instruction", "chat", "preference", "text", "traffic"]
 SplitName = Literal["train", "eval", "test"]
 
 
-@dataclass(frozen=True)
-class Message:
+# Rows are structs, not dataclasses: read by the million, they cost a third, and no collector
+# looks for cycles that a row cannot be in.
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One example. Which fields are filled depends on the data set's `Kind`."""
 
     id: str

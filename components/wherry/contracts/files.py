@@ -57,7 +57,7 @@ def staged_file(destination: Path) -> Iterator[Path]:
     staged = Path(name)
     try:
         yield staged
-        _sync_file(staged)
+        sync_file(staged)
         staged.chmod(0o644)
         staged.replace(destination)
         sync_folder(destination.parent)
@@ -89,10 +89,11 @@ def _replace_folder(staged: Path, destination: Path) -> None:
 def _sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
-            _sync_file(Path(root, name))
+            sync_file(Path(root, name))
         sync_folder(Path(root))
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Makes the bytes of a file durable."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

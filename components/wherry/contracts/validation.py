@@ -27,6 +27,16 @@ class Expectation:
     """Rows that broke the expectation."""
     note: str = ""
     """Why a team asks for this, or the exception that the check ended with."""
+    low: float | None = None
+    """The least that is allowed: of each row's value, or of `figure`; None without a limit."""
+    high: float | None = None
+    """The most that is allowed, alike."""
+    mostly: float = 1.0
+    """The share of rows that must hold it; of an expectation on each row."""
+    checked_rows: int = 0
+    """Rows that it looked at one by one; 0 for an expectation on the whole."""
+    figure: float | None = None
+    """The one number that was held against the limits; None for an expectation on each row."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ def ingest(
     checksum: str = "",
     settings: str = "",
 ) -> None:
-    """Takes one pinned version of data and re-hashes every file of it.
+    """Takes one pinned version of data, re-hashes every file of it and cleans its rows.
 
     Args:
-        dataset: the data files with ``dataset.json`` and a manifest.
-        repo: a checkout's folder, or the address of a git repository.
+        dataset: a file a split with ``dataset.json`` and a manifest.
+        repo: a checkout's folder, or the address of a repository, bucket or data set.
         revision: a branch, tag or commit; empty for the working tree.
         checksum: the content hash that the data must have, or empty.
         settings: `wherry.ingest.settings.IngestSettings` as JSON.

@@ -11,12 +11,12 @@ from wherry.contracts.release import Deployment, Release
 from wherry.contracts.scores import Scores
 from wherry.contracts.settings import read_settings
 from wherry.contracts.validation import ValidationReport
+from wherry.page.render import render
+from wherry.page.words import size
 from wherry.progress import stage
-from wherry.report.adapters.jinja import render
 from wherry.report.evidence import Evidence
 from wherry.report.settings import ReportSettings
 from wherry.report.step import compose
-from wherry.report.words import size
 
 
 def run(
@@ -67,7 +67,8 @@ def run(
             deployment=Deployment.read(deployment) if deployment else None,
             example=_example(data, dataset) if chosen.quote_row else (),
         )
-        page = render(compose(evidence, chosen, name=name)).encode()
+        composed = compose(evidence, chosen, name=name)
+        page = render("wherry.report", "page.html", page=composed).encode()
         write_atomic(html, page)
         report.verdict(f"one page, {size(len(page))}")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wherry.page.view import Signpost
 from wherry.report.evidence import Evidence
 from wherry.report.sections.data import DataSection, data_section
 from wherry.report.sections.gate import GateSection, gate_section
@@ -13,7 +14,6 @@ from wherry.report.sections.speed import SpeedSection, speed_section
 from wherry.report.sections.training import TrainingSection, training_section
 from wherry.report.sections.verdict import Banner, banner
 from wherry.report.settings import ReportSettings
-from wherry.report.view import Signpost
 
 
 @dataclass(frozen=True)

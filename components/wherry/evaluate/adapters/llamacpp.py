@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -246,7 +246,11 @@ class _Server:
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Json:
         """Answers a conversation, greedily unless the options say otherwise."""
-        body = {"messages": [asdict(m) for m in messages], "temperature": 0.0, **options}
+        body = {
+            "messages": [msgspec.structs.asdict(m) for m in messages],
+            "temperature": 0.0,
+            **options,
+        }
         if "n_probs" in body:
             body["logprobs"], body["top_logprobs"] = True, body.pop("n_probs")
         return self._called(self._server.handle_chat_completions, body)
@@ -258,7 +262,7 @@ class _Server:
 
     def render(self, messages: Sequence[Message]) -> str:
         """Renders a conversation by the file's template and opens the assistant's turn."""
-        body = {"messages": [asdict(message) for message in messages]}
+        body = {"messages": [msgspec.structs.asdict(message) for message in messages]}
         return str(self.http("/apply-template", body)["prompt"])
 
     def tokens(self, text: str) -> Tokens:

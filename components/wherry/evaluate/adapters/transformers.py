@@ -3,9 +3,11 @@
 import copy
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 # Waiting threads spin shortly, then sleep: docs/adr/0003 has the figures.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -172,7 +174,9 @@ class TransformersAnswerer:
 
     def _render(self, prompt: Sequence[Message]) -> str:
         text: str = self._tokenizer.apply_chat_template(
-            [asdict(message) for message in prompt], tokenize=False, add_generation_prompt=True
+            [msgspec.structs.asdict(message) for message in prompt],
+            tokenize=False,
+            add_generation_prompt=True,
         )
         return text
 

@@ -5,55 +5,80 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import BinaryIO, Final, cast
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Final, cast
 
+import msgspec
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import Git
+from dvc_data.index import ObjectStorage
 from dvc_objects.errors import ObjectFormatError
+from dvc_objects.fs.errors import RemoteMissingDepsError
 
 from wherry.contracts import Source
 from wherry.contracts.errors import (
     ConflictError,
     DigestError,
+    ExtraMissingError,
+    FileAccessError,
     FormatError,
     MissingError,
     WherryError,
 )
-from wherry.ingest.step import TrackedFile, redacted, restore
+from wherry.ingest.addresses import is_bare, redacted, repository
+from wherry.ingest.faults import causes, is_corrupt, is_denied, shown
+from wherry.ingest.patience import Patience
+from wherry.ingest.step import TrackedFile, restore
 
-_BROKEN: Final = (
-    ObjectFormatError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-)
-"""What DVC's parser of listings raises on one that is not a listing."""
+_BROKEN: Final = (ObjectFormatError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a listing raises that is not one."""
+_NO_CLIENT: Final = (RemoteMissingDepsError, ImportError)
+"""What DVC raises when the plug-in of a store, or a library of it, is not installed."""
+_STREAMED: Final = {"http": {"block_size": 0}, "https": {"block_size": 0}}
+"""How a remote of this protocol is opened: as one answer, not as many ranges of it."""
+_RANGED: Final = {"block_size": 8 << 20}
+"""And of any other: S3's own default would hold 50 MB a thread."""
+_MAX_LISTING_BYTES: Final = 1 << 30
+"""A folder's listing takes about 100 bytes a file; a larger one is not believed."""
+
+
+class _Listed(msgspec.Struct):
+    """One line of DVC's listing of a folder."""
+
+    md5: str
+    relpath: str
+    size: int | None = None
 
 
 @contextmanager
 def open_store(repo: str, revision: str, path: str) -> Iterator["DvcStore"]:
     """Opens one version of a DVC output for as long as the block lasts.
 
-    A local checkout is read in place, an address through a private clone. Everything that
-    DVC keeps lies in a folder of its own, so that tasks side by side never meet on a lock.
-    Objects come from the store alone, never from this machine's cache: what a run was made
-    from can be had again elsewhere.
+    A local checkout is read in place, an address or a bare repository through a private clone.
+    Everything that DVC keeps lies in a folder of its own, so that tasks side by side never meet
+    on a lock. Objects come from the store alone, never from this machine's cache: what a run was
+    made from can be had again elsewhere.
+
+    The store's credentials come from the environment (``AWS_*``,
+    ``GOOGLE_APPLICATION_CREDENTIALS``), as its own client reads them.
 
     Args:
-        repo: a folder inside a checkout, or the address of a git repository.
+        repo: a folder inside a checkout, a bare repository, or the address of a git repository.
         revision: a branch, tag or commit; empty for the working tree, or for the
             default branch of an address.
-        path: the DVC output, relative to the repository's root.
+        path: the DVC output, a folder or a file, relative to the repository's root.
 
     Raises:
+        UriError: on an address of another scheme.
         MissingError: if there is no such repository or revision.
     """
-    with _private_folder() as private, closing(_opened(repo, revision, private)) as fs:
-        commit = fs.repo.get_rev() if revision or not Path(repo).is_dir() else ""
+    place = repository(repo)
+    if is_bare(Path(place)):
+        place = Path(place).resolve().as_uri()
+    with _private_folder() as private, closing(_opened(place, revision, private)) as fs:
+        commit = fs.repo.get_rev() if revision or not Path(place).is_dir() else ""
         yield DvcStore(fs, Source(f"dvc:{redacted(repo)}", commit, path.strip("/"), ""))
 
 
@@ -77,45 +102,99 @@ class DvcStore:
 
         Raises:
             MissingError: if the repository has no such output.
-            FormatError: if the output is not a folder pinned by DVC 3.
+            FormatError: if the output is not pinned by DVC 3.
             ConflictError: if the working copy differs from what is pinned.
         """
-        checksum, revision = self._pinned(), self._asked.revision
+        checksum, revision = self._pinned, self._asked.revision
         if not revision:
             self._refuse_changed_copy()
             revision = self._head_with(checksum)
         return Source(self._asked.uri, revision, self._path, checksum)
 
     def files(self) -> Sequence[TrackedFile]:
-        """Lists the files of the output from DVC's own listing.
+        """Lists the files of the output from DVC's own listing; an output may be one file.
 
         Raises:
             MissingError: if the store does not give the listing.
+            FileAccessError: if it refuses this user.
             DigestError: if what it gives is no listing.
         """
-        try:
-            return [self._tracked(name) for name in self._fs.repo.datafs.find(self._path)]
-        except Exception as error:  # DVC passes on whatever the file system below it raises
-            raise self._not_given(f"the listing of {self._path}", error) from error
+        return self._listing
+
+    def expected(self, file: TrackedFile) -> str:
+        """Gives the listed hash."""
+        return file.hash
 
     def open(self, file: TrackedFile) -> BinaryIO:
-        """Opens the store's copy of a file; DVC does not check its bytes.
+        """Opens the store's copy of a file; DVC does not check its bytes."""
+        return self._object(file.hash)
 
-        Raises:
-            MissingError: if the store does not hold it.
-        """
-        name = f"{self._path}/{file.path}"
+    def explain(self, error: Exception, file: TrackedFile) -> WherryError:
+        """Says what went wrong in the words of this stage."""
+        return self._not_given(self._name(file), error, file.hash.removeprefix("md5:"))
+
+    @property
+    def _data(self) -> Any:
+        """The repository's outputs as DVC's own file system."""
+        return self._fs.repo.datafs
+
+    @cached_property
+    def _objects(self) -> Any:
+        """The store that holds objects by their hash."""
+        storages = self._data.fs.index.storage_map[self._entry.key]
+        # Without a remote the repository's cache is the store, as DVC has it.
+        storage = storages.remote or storages.cache
+        if isinstance(storage, ObjectStorage):
+            return storage.odb
+        raise FormatError(
+            f"{self._path} is not kept by its hashes: it was imported with DVC, or its store is "
+            "cloud-versioned.",
+            remedy="Name the repository that it was imported from, or push it to a plain remote.",
+        )
+
+    def _object(self, checksum: str) -> BinaryIO:
+        store = self._objects
+        protocol = store.fs.protocol
+        options = {} if protocol == "local" else _STREAMED.get(protocol, _RANGED)
+        place = store.oid_to_path(checksum.removeprefix("md5:"))
+        return cast(BinaryIO, store.fs.open(place, "rb", **options))
+
+    @cached_property
+    def _entry(self) -> Any:
+        """What DVC pins at the path, or None."""
         try:
-            return cast(BinaryIO, self._fs.repo.datafs.open(name, "rb"))
-        except Exception as error:  # as in `files`
-            raise self._not_given(name, error, file.md5) from error
+            return self._data.info(self._path)["entry"]
+        except (AttributeError, FileNotFoundError):
+            return None
+        except DvcException as error:
+            raise FormatError(
+                f"DVC cannot read what the repository pins: {redacted(str(error))}.",
+                remedy="Correct the file; `dvc status` in the checkout shows the same error.",
+            ) from shown(error)
+        except _NO_CLIENT as error:
+            raise self._extra_missing() from error
 
-    def _tracked(self, name: str) -> TrackedFile:
-        entry = self._fs.repo.datafs.info(name)["entry"]
-        return TrackedFile(name.removeprefix(f"{self._path}/"), entry.hash_info.value)
+    @cached_property
+    def _listing(self) -> list[TrackedFile]:
+        try:
+            return Patience()(self._listed)
+        except Exception as error:  # DVC passes on whatever the file system below it raises
+            raise self._not_given(f"the listing of {self._path}", error) from shown(error)
 
+    def _listed(self) -> list[TrackedFile]:
+        if not self._pinned.endswith(".dir"):
+            name = PurePosixPath(self._path).name
+            return [TrackedFile(name, self._pinned, self._entry.meta.size)]
+        with self._object(self._pinned) as listing:
+            rows = msgspec.json.decode(listing.read(_MAX_LISTING_BYTES), type=list[_Listed])
+        return [TrackedFile(row.relpath, f"md5:{row.md5}", row.size) for row in rows]
+
+    def _name(self, file: TrackedFile) -> str:
+        return f"{self._path}/{file.path}" if self._pinned.endswith(".dir") else self._path
+
+    @cached_property
     def _pinned(self) -> str:
-        checksum = _checksum(self._fs, self._path)
+        checksum = _checksum(self._entry)
         if not checksum:
             tracked = ", ".join(sorted(str(out) for out in self._fs.repo.index.outs)[:8])
             raise MissingError(
@@ -123,10 +202,10 @@ class DvcStore:
                 f"{_at(self._asked.revision)}, which tracks: {tracked or 'nothing'}.",
                 remedy=f"Run dvc add {self._path}, or correct `path` in the settings of ingest.",
             )
-        if not (checksum.startswith("md5:") and checksum.endswith(".dir")):
+        if not checksum.startswith("md5:"):
             raise FormatError(
-                f"{self._path} is pinned as {checksum}, expected a folder pinned by DVC 3.",
-                remedy="Track the folder; for data of DVC 2 run dvc cache migrate --dvc-files.",
+                f"{self._path} is pinned as {checksum}, expected an output pinned by DVC 3.",
+                remedy="For data of DVC 2 run dvc cache migrate --dvc-files.",
             )
         return checksum
 
@@ -145,24 +224,45 @@ class DvcStore:
         repo = self._fs.repo
         try:
             head = DVCFileSystem(repo.root_dir, rev="HEAD", config={"cache": repo.config["cache"]})
-            return str(head.repo.get_rev()) if _checksum(head, self._path) == checksum else ""
+            pinned = _checksum(head.repo.datafs.info(self._path)["entry"])
+            return str(head.repo.get_rev()) if pinned == checksum else ""
         except Exception:  # no git, no commit yet, or a HEAD without DVC
             return ""
 
     def _not_given(self, what: str, error: Exception, md5: str = "") -> WherryError:
+        if isinstance(error, WherryError):
+            return error
+        if any(isinstance(each, _NO_CLIENT) for each in causes(error)):
+            return self._extra_missing()
         cause = error.__cause__ or error
-        if isinstance(cause, _BROKEN):
+        if isinstance(cause, _BROKEN) or is_corrupt(error):
             return DigestError(
                 f"The DVC store {self._address()} gives a broken object for {what}: "
                 f"{type(cause).__name__}.",
-                remedy=restore(self._pinned()),
+                remedy=restore(self._pinned, md5),
+            )
+        if is_denied(error):
+            return FileAccessError(
+                f"The DVC store {self._address()} refuses {what}: {type(cause).__name__}.",
+                remedy="Give the run credentials by the environment: AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS.",
             )
         return MissingError(
             f"The DVC store {self._address()} does not give {what}: {type(cause).__name__}.",
-            remedy=restore(self._pinned(), md5)
+            remedy=restore(self._pinned, md5)
             if md5
             else "Check that the store is there and may be read; if it is empty, run dvc push "
             "where the data is whole, or git checkout where git keeps the store.",
+        )
+
+    def _extra_missing(self) -> WherryError:
+        scheme = self._address().partition("(")[2].partition(":")[0]
+        return ExtraMissingError(
+            f"The DVC store {self._address()} needs the package dvc-{scheme}, which is not "
+            "installed.",
+            remedy=f'Run: pip install "wherry[{scheme}]"'
+            if scheme in ("s3", "gs")
+            else f"Run: pip install dvc-{scheme}",
         )
 
     def _address(self) -> str:
@@ -177,17 +277,22 @@ def _opened(repo: str, revision: str, private: Path) -> DVCFileSystem:
         if Path(repo).is_dir():
             fs = DVCFileSystem(repo, rev=revision or None, config=config)
         else:
-            fs = DVCFileSystem(_cloned(repo, revision, private / "clone"), config=config)
+            fs = DVCFileSystem(_patiently_cloned(repo, revision, private), config=config)
         fs.repo  # noqa: B018 - opens it
         return fs
     except OSError:
         raise  # a full disk, a refused connection: the system's own words are the better ones
     except Exception as error:  # git, dulwich and DVC each have their own
-        reason = str(error).replace(repo, redacted(repo))
         raise MissingError(
-            f"Cannot open {redacted(repo)}{_at(revision)}: {reason}.",
+            f"Cannot open {redacted(repo)}{_at(revision)}: {redacted(str(error))}.",
             remedy="Check that the repository and the revision exist and that you may read them.",
-        ) from error
+        ) from shown(error)
+
+
+def _patiently_cloned(address: str, revision: str, private: Path) -> str:
+    return Patience()(
+        lambda: _cloned(address, revision, Path(tempfile.mkdtemp(dir=private)) / "clone")
+    )
 
 
 def _cloned(address: str, revision: str, folder: Path) -> str:
@@ -224,16 +329,8 @@ def _user() -> str:
         return "wherry"
 
 
-def _checksum(fs: DVCFileSystem, path: str) -> str:
-    try:
-        found = fs.repo.datafs.info(path)["entry"].hash_info
-    except (AttributeError, FileNotFoundError):
-        return ""
-    except DvcException as error:
-        raise FormatError(
-            f"DVC cannot read what the repository pins: {error}.",
-            remedy="Correct the file; `dvc status` in the checkout shows the same error.",
-        ) from error
+def _checksum(entry: Any) -> str:
+    found = entry.hash_info if entry is not None else None
     return f"{found.name}:{found.value}" if found else ""
 
 

@@ -15,9 +15,10 @@ import urllib.request
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 # Waiting threads sleep instead of spinning: with another busy process on two cores, two
 # spinning threads are five times slower than one. libgomp reads it when it is loaded.
@@ -265,7 +266,7 @@ class GgufRenderer:
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Renders a conversation and opens the assistant's turn, as serving does."""
-        turns = [asdict(message) for message in messages]
+        turns = [msgspec.structs.asdict(message) for message in messages]
         text = self._post("/apply-template", {"messages": turns})["prompt"]
         body = {"content": text, "add_special": True, "parse_special": True}
         return Rendered(text, tuple(self._post("/tokenize", body)["tokens"]))

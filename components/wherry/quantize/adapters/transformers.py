@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class TunedModel:
         return self._tokens(self._text(messages, open_turn=False))
 
     def _text(self, messages: Sequence[Message], *, open_turn: bool) -> str:
-        turns = [asdict(message) for message in messages]
+        turns = [msgspec.structs.asdict(message) for message in messages]
         return str(
             self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=open_turn

@@ -5,9 +5,9 @@ from typing import Final
 
 from wherry.contracts.blessing import Blessing, Check
 from wherry.contracts.scores import Scores
-from wherry.report.plots.bullet import Bullet, bullet
-from wherry.report.view import Badge, Signpost, State
-from wherry.report.words import measured, metric
+from wherry.page.plots.bullet import Bullet, bullet
+from wherry.page.view import Badge, Signpost, State
+from wherry.page.words import measured, metric
 
 _RULES: Final = {
     "floor": "At least",

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from wherry.contracts.digest import digest_record
 from wherry.contracts.release import Lineage
+from wherry.page.view import Fact, Signpost
+from wherry.page.words import moment, plural, size
 from wherry.report.evidence import Evidence
-from wherry.report.view import Fact, Signpost
-from wherry.report.words import moment, plural, size
 
 
 @dataclass(frozen=True)

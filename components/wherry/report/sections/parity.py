@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.contracts.parity import Comparison
+from wherry.page.view import Badge, Signpost, State
+from wherry.page.words import number, percent, plural
 from wherry.report.evidence import Evidence
-from wherry.report.view import Badge, Signpost, State
-from wherry.report.words import number, percent, plural
 
 _STEPS: Final = {
     "merge": "Merging the adapter",

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wherry.contracts.scores import Metric
+from wherry.page.plots.dots import Dot, DotPlot, dot_plot
+from wherry.page.view import Key, Signpost
+from wherry.page.words import MISSING, interval, metric, percent
 from wherry.report.evidence import Evidence
-from wherry.report.plots.dots import Dot, DotPlot, dot_plot
 from wherry.report.sections.verdict import gain, model_name
-from wherry.report.view import Key, Signpost
-from wherry.report.words import MISSING, interval, metric, percent
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Final
 
 from wherry.contracts.dataset import Message
 from wherry.contracts.release import Deployment
+from wherry.page.view import Badge, Fact, Signpost
 from wherry.report.evidence import Evidence
-from wherry.report.view import Badge, Fact, Signpost
 
 _ROUTE: Final = "/openai/v1/chat/completions"
 _TARGETS: Final = {"local": "This machine", "kserve": "KServe", "vertex": "Vertex AI"}

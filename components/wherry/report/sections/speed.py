@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from wherry.page.plots.bars import BarPlot, Part, bar_plot
+from wherry.page.view import Signpost
+from wherry.page.words import MISSING, interval, is_known, metric, quantity
 from wherry.report.evidence import Evidence
-from wherry.report.plots.bars import BarPlot, Part, bar_plot
 from wherry.report.sections.verdict import model_name
-from wherry.report.view import Signpost
-from wherry.report.words import MISSING, interval, metric, quantity
 
 _BETTER: Final = {
     "size": "smaller is better",
@@ -63,7 +63,7 @@ def _plot(evidence: Evidence, id: str, name: str) -> BarPlot | None:
     rows = []
     for series, scores in evidence.models:
         found = scores.find(name)
-        if found is not None and found.value is not None:
+        if found is not None and is_known(found.value):
             label = model_name(series, evidence).partition(" ")[0]
             text = quantity(found.value, found.unit)
             rows.append((label, [Part(series, found.value, f"{label}: {text}")], text))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wherry.contracts.curve import CurvePoint, LossCurve
-from wherry.report.plots.lines import Line, LinePlot, line_plot
-from wherry.report.scales import smooth, thin
-from wherry.report.view import Fact, Key, Signpost
-from wherry.report.words import MISSING, duration, is_known, number
+from wherry.page.plots.lines import Line, LinePlot, line_plot
+from wherry.page.scales import smooth, thin
+from wherry.page.view import Fact, Key, Signpost
+from wherry.page.words import MISSING, duration, is_known, number
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _summary(curve: LossCurve) -> str:
 
 def _first_last(curve: LossCurve) -> str:
     """Gives the loss on the eval split before and after, or on the training rows."""
-    losses = [p.eval_loss for p in curve.points if is_known(p.eval_loss)]
+    losses: list[float | None] = [p.eval_loss for p in curve.points if is_known(p.eval_loss)]
     losses = losses if len(losses) > 1 else [p.train_loss for p in _trained(curve)]
     return f"{_loss(losses[0])} → {_loss(losses[-1])}" if losses else MISSING
 

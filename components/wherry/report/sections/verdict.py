@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.contracts.scores import Metric, Scores
+from wherry.page.plots.dots import SHARE
+from wherry.page.view import Badge, Fact
+from wherry.page.words import MISSING, interval, metric, moment, percent, points, quantity
 from wherry.report.evidence import Evidence
-from wherry.report.plots.dots import SHARE
-from wherry.report.view import Badge, Fact
-from wherry.report.words import MISSING, interval, metric, moment, percent, points, quantity
 
 HEADLINES: Final = ("accuracy", "label_accuracy")
 """The free answer first; the likeliest label is the fair comparison with an untuned model."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Row
@@ -79,7 +80,10 @@ def _taught(rows: list[Row], teacher: Path, recipe: TuneSettings) -> list[Row]:
     prompts = [row.prompt for row in rows]
     given = answers(teacher, prompts, recipe)
     return [
-        replace(row, messages=(*row.prompt, replace(row.messages[-1], content=answer)))
+        msgspec.structs.replace(
+            row,
+            messages=(*row.prompt, msgspec.structs.replace(row.messages[-1], content=answer)),
+        )
         for row, answer in zip(rows, given, strict=True)
         if answer
     ]

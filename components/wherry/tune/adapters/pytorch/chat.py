@@ -1,9 +1,9 @@
 """Renders and tokenizes conversations with the base model's own tokenizer."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 from transformers import AutoTokenizer
 
 from wherry.contracts import Message
@@ -18,7 +18,7 @@ class FolderTokenizer:
     def render(self, messages: Sequence[Message], *, open_turn: bool) -> str:
         """Renders a conversation; `open_turn` opens the assistant's turn at its end."""
         text: str = self._tokenizer.apply_chat_template(
-            [asdict(message) for message in messages],
+            [msgspec.structs.asdict(message) for message in messages],
             tokenize=False,
             add_generation_prompt=open_turn,
         )

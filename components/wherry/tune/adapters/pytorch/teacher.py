@@ -1,9 +1,9 @@
 """Asks a teacher for its answers: sequence-level distillation."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import torch
 from transformers import AutoTokenizer
 
@@ -33,7 +33,7 @@ def answers(folder: Path, prompts: Sequence[Sequence[Message]], recipe: TuneSett
     found: list[str] = []
     for start in range(0, len(prompts), recipe.batch_size):
         batch = prompts[start : start + recipe.batch_size]
-        turns = [[asdict(message) for message in prompt] for prompt in batch]
+        turns = [[msgspec.structs.asdict(message) for message in prompt] for prompt in batch]
         inputs = tokenizer.apply_chat_template(
             turns, add_generation_prompt=True, return_tensors="pt", return_dict=True, padding=True
         ).to(device)

@@ -1,0 +1,1 @@
+"""The outside libraries of diff, one file each."""

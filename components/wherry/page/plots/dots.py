@@ -1,0 +1,104 @@
+"""Dots with whiskers: a value and its 95% interval for each of several series."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wherry.page.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks
+from wherry.page.scales import Scale
+from wherry.page.words import clip, percent
+
+SHARE = Scale(0.0, 1.0)
+"""The axis of everything that is a share."""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value to draw, with its interval if it has one."""
+
+    series: str
+    value: float
+    tip: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A dot in its place."""
+
+    series: str
+    tip: str
+    at: float
+    start: float | None
+    """Where the whisker begins, in percent; None without one."""
+    end: float | None
+
+
+@dataclass(frozen=True)
+class DotRow:
+    """One line of the plot."""
+
+    label: str
+    full: str
+    """The label unclipped."""
+    y: float
+    marks: tuple[Mark, ...]
+    value: str
+    """Set at the end of the row."""
+    start: float
+    """Where the leftmost dot is: a thin line joins it to the rightmost."""
+    end: float
+
+
+@dataclass(frozen=True)
+class DotPlot:
+    """Rows of dots over one shared axis."""
+
+    frame: Frame
+    rows: tuple[DotRow, ...]
+
+
+def dot_plot(
+    id: str,
+    title: str,
+    description: str,
+    rows: Sequence[tuple[str, Sequence[Dot], str]],
+    *,
+    row_height: float = 24,
+) -> DotPlot:
+    """Lays out rows of ``(label, dots, value)`` over an axis of shares from 0 to 1."""
+    frame = Frame(
+        id,
+        title,
+        description,
+        height=len(rows) * row_height,
+        left=room(label for label, _, _ in rows),
+        right=room((value for _, _, value in rows), gap=12, least=20),
+        x_ticks=_share_ticks(),
+    )
+    placed = (_row(row, (index + 0.5) * row_height) for index, row in enumerate(rows))
+    return DotPlot(frame, tuple(placed))
+
+
+def _share_ticks() -> tuple[Tick, ...]:
+    return ticks(SHARE, lambda share: percent(share, 0), 4)
+
+
+def _row(row: tuple[str, Sequence[Dot], str], y: float) -> DotRow:
+    label, dots, value = row
+    places = [SHARE.at(dot.value) for dot in dots] or [0.0]
+    return DotRow(
+        label=clip(label, LABEL_COLUMNS),
+        full=label,
+        y=y,
+        marks=tuple(_mark(dot) for dot in dots),
+        value=value,
+        start=min(places),
+        end=max(places),
+    )
+
+
+def _mark(dot: Dot) -> Mark:
+    ends = (dot.low, dot.high)
+    start, end = (None if end is None else SHARE.at(end) for end in ends)
+    return Mark(dot.series, dot.tip, SHARE.at(dot.value), start, end)

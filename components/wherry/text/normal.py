@@ -1,0 +1,56 @@
+"""Evens out what is mere form in a text: case, spaces, Unicode variants, control characters."""
+
+import re
+import unicodedata
+from typing import Final, Literal
+
+import polars as pl
+
+_CONTROL: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_CONTROL_IN_PYTHON: Final = re.compile(_CONTROL)
+_SPACES: Final = r"[\t-\r\x1c-\x1f ]+"
+"""What Python's ``str.split`` takes for space, within ASCII."""
+_UNEVEN: Final = r"^[\t-\r\x1c-\x1f ]|[\t-\r\x1c-\x1f]|  | $"
+"""Spaces that are not single blanks between words."""
+
+
+def normalised(text: str) -> str:
+    """Gives a text without what is mere form: case, runs of spaces, Unicode variants.
+
+    Unicode's NFKC and full case folding, then single blanks between words.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def normalise_series(texts: pl.Series) -> pl.Series:
+    """Gives `normalised` of each text, to the letter; nulls stay.
+
+    ASCII, for which lower case is all that folding does, never leaves Polars.
+    """
+    beyond_ascii = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    lower = texts.str.to_lowercase()
+    uneven = lower.str.contains(_UNEVEN).arg_true()
+    if len(uneven):
+        evened = lower.gather(uneven).str.replace_all(_SPACES, " ").str.strip_chars(" ")
+        lower = lower.scatter(uneven, evened)
+    if len(beyond_ascii):
+        folded = pl.Series(
+            [normalised(text) for text in texts.gather(beyond_ascii)], dtype=pl.String
+        )
+        lower = lower.scatter(beyond_ascii, folded)
+    return lower
+
+
+def strip_control(text: str) -> str:
+    """Gives a text without control characters but tabs and line ends."""
+    return _CONTROL_IN_PYTHON.sub("", text)
+
+
+def strip_control_series(texts: pl.Series) -> pl.Series:
+    """Gives `strip_control` of each text; nulls stay."""
+    return texts.str.replace_all(_CONTROL, "")
+
+
+def to_form(texts: pl.Series, form: Literal["NFC", "NFKC", "NFD", "NFKD"]) -> pl.Series:
+    """Brings each text to a Unicode normalisation form; nulls stay."""
+    return texts.str.normalize(form)

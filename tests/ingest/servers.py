@@ -1,0 +1,170 @@
+"""Servers that hold data: real ones in a process of their own, and what breaks on the way."""
+
+import functools
+import http.client
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal
+
+Fault = Literal["503", "429", "drop", "reset", "corrupt"]
+"""What happens to an answer: a status, half of its body, no answer, a flipped byte."""
+
+
+@contextmanager
+def process(*command: str, port: int) -> Iterator[str]:
+    """Runs a server for as long as the block lasts; gives its address."""
+    with subprocess.Popen(
+        [*command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            _await(port, running)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            running.kill()
+
+
+def s3() -> AbstractContextManager[str]:
+    """moto's S3 server."""
+    port = free_port()
+    return process(
+        sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), port=port
+    )
+
+
+def gcs() -> AbstractContextManager[str]:
+    """An emulator of Cloud Storage that keeps everything in memory."""
+    port = free_port()
+    code = "from gcp_storage_emulator.__main__ import main; main()"
+    arguments = ["start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
+    return process(sys.executable, "-c", code, *arguments, port=port)
+
+
+@contextmanager
+def files(folder: Path) -> Iterator[str]:
+    """A plain HTTP server of a folder's files."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
+        yield address
+
+
+@dataclass
+class Proxy:
+    """Hands requests on, but breaks some answers."""
+
+    upstream: str
+    """``http://HOST:PORT``."""
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    """What happens, in turn, to the next GET whose path holds a text. A fault is used up but for
+    ``corrupt``, which stays."""
+    seen: list[str] = field(default_factory=list)
+    """``METHOD path`` of each request."""
+    address: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            self.seen.append(f"{method} {path}")
+            for index, (text, fault) in enumerate(self.faults):
+                if method == "GET" and text in path:
+                    if fault != "corrupt":
+                        del self.faults[index]
+                    return fault
+        return None
+
+
+@contextmanager
+def proxy(upstream: str) -> Iterator[Proxy]:
+    """A proxy before a server, which breaks nothing until it is told to."""
+    made = Proxy(upstream)
+
+    class Handler(_Forward):
+        proxy = made
+
+    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        made.address = address
+        yield made
+
+
+class _Forward(BaseHTTPRequestHandler):
+    proxy: Proxy
+    protocol_version = "HTTP/1.1"  # so that it answers `Expect: 100-continue`
+
+    def _any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.proxy.fault(self.command, self.path)
+        self.close_connection = True
+        if fault == "reset":
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif fault in ("503", "429"):
+            self.send_error(int(fault))
+        else:
+            self._answer(fault, body)
+
+    def _answer(self, fault: Fault | None, body: bytes) -> None:
+        link = http.client.HTTPConnection(self.proxy.upstream.removeprefix("http://"))
+        link.request(self.command, self.path, body, dict(self.headers))
+        answer = link.getresponse()
+        data = answer.read()
+        self.send_response(answer.status)
+        lengths = {"transfer-encoding", "connection", "content-length"}
+        for name, value in answer.getheaders():
+            if name.lower() not in lengths:
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        middle = len(data) // 2
+        if fault == "corrupt" and data:
+            data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        self.wfile.write(data[:middle] if fault == "drop" else data)
+        if fault == "drop":
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _any  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def _serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await(port: int, running: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and running.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the server did not start on port {port}: {running.args!r}")

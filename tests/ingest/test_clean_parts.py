@@ -1,0 +1,53 @@
+"""A large file is checked in parts, and nobody can tell."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.rows import lines, rows
+from wherry.contracts.errors import FormatError
+from wherry.ingest.clean.parts import Seen, seen
+
+BAD = b'{"id": 1}\n'
+
+
+def told(tmp_path: Path, text: bytes, smallest: int) -> list[Seen]:
+    folder = tmp_path / f"{smallest}"
+    folder.mkdir()
+    (tmp_path / "train.jsonl").write_bytes(text)
+    return list(seen(tmp_path / "train.jsonl", "chat", folder, smallest))
+
+
+def sums(parts: list[Seen]) -> tuple[object, ...]:
+    return (
+        sum(part.rows for part in parts),
+        sum(part.lines for part in parts),
+        sum(part.bytes_read for part in parts),
+        {label for part in parts for label in part.labels},
+        [bad for part in parts for bad in part.bad],
+        all(part.canonical for part in parts),
+    )
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b'\n{"id": 2}'])
+def test_parts_give_what_the_whole_gives(
+    tmp_path: Path, end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    good = [lines([one]) for one in rows(300)]
+    text = b"".join([*good[:100], BAD, *good[100:250], BAD, *good[250:]]).rstrip(b"\n") + end
+    whole, parts = told(tmp_path, text, 1 << 30), told(tmp_path, text, 4096)
+    assert (tmp_path / "4096" / "part-2.jsonl").exists()
+    assert [bad.line for one in parts for bad in one.bad][:2] == [101, 252]
+    if end != b"\n\n":  # a blank end is no canonical file: then the whole is read again
+        assert sums(parts) == sums(whole)
+    assert all(part.canonical for part in parts) == (end != b"\n\n")
+
+
+def test_what_is_wrong_with_a_file_is_told_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    packed = b"\x1f\x8b" + lines(rows(300))
+    with pytest.raises(FormatError, match=r"train\.jsonl"):
+        told(tmp_path, packed, 4096)

@@ -1,0 +1,139 @@
+"""Parquet: nested messages in, and no crash on what only looks like it."""
+
+import random
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.rows.reading import read
+from wherry.contracts import Message, Row
+from wherry.contracts.dataset import MAX_LINE_BYTES
+from wherry.contracts.errors import FormatError
+from wherry.rows import Columns, read_batches
+
+TURNS = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+PAIR = (Message("user", "x"), Message("assistant", "y"))
+
+
+def written(folder: Path, name: str = "a.parquet", **columns: list[object]) -> Path:
+    pl.DataFrame(columns).write_parquet(folder / name, row_group_size=1000)
+    return folder / name
+
+
+def test_nested_messages_are_read_across_row_groups(tmp_path: Path) -> None:
+    path = written(tmp_path, id=[str(n) for n in range(3000)], messages=[TURNS] * 3000)
+    rows, bad = read(path)
+    assert rows == {n + 1: Row(str(n), PAIR) for n in range(3000)}
+    assert bad == {}
+
+
+def test_paths_lead_into_structs(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        request=[{"messages": TURNS[:1]}],
+        response=[{"choices": [{"message": TURNS[1]}]}],
+        at=[datetime(2026, 3, 1)],
+        size=[5],
+    )
+    columns = Columns(
+        messages="request.messages",
+        completion="response.choices.0.message.content",
+        time="at",
+        id="size",
+    )
+    assert read(path, "traffic", columns)[0] == {1: Row("5", PAIR, time="2026-03-01T00:00:00Z")}
+
+
+def test_bad_rows_are_told_by_their_numbers(tmp_path: Path) -> None:
+    texts: list[object] = ["x", None, "", "x" * MAX_LINE_BYTES, "a\0b", "x"]
+    rows, bad = read(written(tmp_path, id=list("123456"), text=texts), "text")
+    assert list(rows) == [1, 6]
+    assert bad[2] == "`text` is missing"
+    assert bad[3] == "a text row has `text` and no `messages`"
+    assert bad[4] == "the row is longer than 1,048,576 bytes"
+    assert bad[5] == "`text` holds a NUL character"
+
+
+def test_wrong_types_are_told(tmp_path: Path) -> None:
+    path = written(tmp_path, text=["x"], label=[1.5])
+    assert read(path, "text")[1] == {1: "`label` must be text or a whole number, got a number"}
+    path = written(tmp_path, text=["x"], label=[b"1"])
+    assert "got a value of another type" in read(path, "text")[1][1]
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:
+    written(tmp_path, "ab.parquet", text=["other"])
+    (tmp_path / "k=v").mkdir()
+    path = written(tmp_path / "k=v", "a[b]*'\".parquet", text=["mine"], k=["own"])
+    rows, _ = read(path, "text", Columns(label="k"))
+    assert (rows[1].text, rows[1].label) == ("mine", "own")
+
+
+def test_a_column_name_is_no_sql(tmp_path: Path) -> None:
+    odd = 'q" FROM x; --'
+    path = written(tmp_path, **{odd: ["mine"]})
+    assert read(path, "text", Columns(text=odd.replace(".", "")))[0][1].text == "mine"
+
+
+def test_a_mapped_column_that_is_missing_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, body=["x"])
+    with pytest.raises(FormatError, match=r"has no 'words', only 'body'"):
+        read(path, "text", Columns(text="words"))
+    with pytest.raises(FormatError, match="has no any column that a row has"):
+        read(path, "text")
+
+
+def test_batches_add_up_to_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, text=["x" * 10] * 3000)
+    batches = list(read_batches(path, "text", batch_rows=512))
+    assert max(len(batch.rows) for batch in batches) == 512
+    assert sum(batch.bytes_read for batch in batches) <= path.stat().st_size
+
+
+def test_long_rows_come_in_small_batches(tmp_path: Path) -> None:
+    path = written(tmp_path, text=[str(n) + "x" * 900_000 for n in range(40)])
+    assert max(len(batch.rows) for batch in read_batches(path, "text")) <= 5
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "magic", "tail", "cut", "zeros", "footer"])
+def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
+    path = written(tmp_path, text=[f"ann{n}@example.com" for n in range(3000)])
+    data = path.read_bytes()
+    broken = {
+        "empty": b"",
+        "short": b"PAR1PAR1",
+        "magic": b"PAR2" + data[4:],
+        "tail": data[:-1],
+        "cut": data[:100] + data[-100:],
+        "zeros": data[:4] + bytes(len(data) - 8) + data[-4:],
+        "footer": data[:-8] + b"\xff\xff\xff\x7f" + data[-4:],
+    }[damage]
+    path.write_bytes(broken)
+    with pytest.raises(FormatError, match=r"a\.parquet") as refused:
+        read(path, "text")
+    assert "example" not in str(refused.value)
+
+
+def test_flipped_bytes_end_in_rows_or_in_an_error_of_ours(tmp_path: Path) -> None:
+    path = written(tmp_path, id=[str(n) for n in range(50)], messages=[TURNS] * 50)
+    data, chance = bytearray(path.read_bytes()), random.Random(3)
+    for _ in range(40):
+        broken = bytearray(data)
+        for _ in range(chance.randint(1, 4)):
+            broken[chance.randrange(4, len(data) - 4)] = chance.randrange(256)
+        path.write_bytes(broken)
+        try:
+            read(path)
+        except FormatError:
+            continue
+
+
+@pytest.mark.slow
+def test_rows_that_unpack_to_more_than_memory_are_refused(tmp_path: Path) -> None:
+    turns: list[object] = [[{"role": "user", "content": "x" * 1_000_000}, TURNS[1]]]
+    path = written(tmp_path, messages=turns * 2000)
+    assert path.stat().st_size < 10_000_000
+    with pytest.raises(FormatError, match="damaged or too large"):
+        read(path)
