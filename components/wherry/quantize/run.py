@@ -44,7 +44,7 @@ def run(
 
     Args:
         base: the base model's folder, with the GGUF file that it was taken from.
-        adapter: a LoRA adapter's folder in PEFT's form.
+        adapter: an adapter's folder in PEFT's form, or that of a model tuned in full.
         dataset: the folder of a `Dataset`.
         gguf: the folder to make: the one file, ``model.json`` and a manifest.
         parity: where to write the `Parity`, passed or not.

@@ -197,16 +197,17 @@ def _complaint(made: Comparison) -> str:
 
 
 def check_pair(base: ModelRef, adapter: ModelRef) -> None:
-    """Refuses an adapter that does not belong to the base.
+    """Refuses an adapter, or a model tuned in full, that does not belong to the base.
 
     Raises:
         FormatError: if they are not a transformers model and an adapter.
         DigestError: if the adapter was trained on another base.
         TemplateError: if it was trained with another chat template.
     """
-    if (base.format, adapter.format) != ("transformers", "adapter"):
+    if base.format != "transformers" or adapter.format not in ("adapter", "transformers"):
         raise FormatError(
-            f"Expected a transformers base and an adapter, got {base.format} and {adapter.format}.",
+            "Expected a transformers base and an adapter or a whole tuned model, got "
+            f"{base.format} and {adapter.format}.",
             remedy="Hand over what fetch_base and tune made.",
         )
     if adapter.base_digest != base.digest:

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from wherry.contracts import Digest, Message, digest_bytes
-from wherry.contracts.errors import DataError, TemplateError
+from wherry.contracts.errors import DataError, FormatError, TemplateError
 from wherry.evaluate.step import Answer, refuse_ambiguous
 from wherry.progress import Report
 
@@ -230,5 +230,11 @@ def _load(base: Path, adapter: Path | None) -> Any:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
     if adapter is not None:
         # Merged, as it ships: the same numbers to 1e-4 and no second matrix product.
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        beside = PeftModel.from_pretrained(model, str(adapter))
+        if beside.active_peft_config.is_prompt_learning:
+            raise FormatError(
+                "The adapter trains virtual tokens, which no weights can take in: it cannot ship.",
+                remedy="Tune with a method that merges, such as lora.",
+            )
+        model = beside.merge_and_unload()
     return model.eval()

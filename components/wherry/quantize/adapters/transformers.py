@@ -23,7 +23,7 @@ class TunedModel:
 
     Args:
         base: the base's folder in transformers' form.
-        adapter: the adapter's folder in PEFT's form.
+        adapter: the adapter's folder in PEFT's form, or that of the whole tuned model.
         threads: CPU threads; 0 means all that this process may use.
     """
 
@@ -32,17 +32,24 @@ class TunedModel:
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         # float32 whatever the file holds: merging in half precision moves the logits.
+        self._whole = not (adapter / "adapter_config.json").is_file()
         plain = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32, local_files_only=True, use_safetensors=True
+            adapter if self._whole else base,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
         )
-        self._model: Any = PeftModel.from_pretrained(plain, adapter).eval()
+        tuned = plain if self._whole else PeftModel.from_pretrained(plain, adapter)
+        self._model: Any = tuned.eval()
 
     def merge(self) -> None:
-        """Folds the adapter into the base's weights; from then on there is one model.
+        """Folds the adapter, if there is one, into the base's weights: then there is one model.
 
         Raises:
             FormatError: if the adapter is of a kind that cannot be merged, or not finite.
         """
+        if self._whole:
+            return
         try:
             self._model = self._model.merge_and_unload(safe_merge=True).eval()
         except (AttributeError, ValueError) as error:
