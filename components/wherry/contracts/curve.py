@@ -54,3 +54,16 @@ class LossCurve(Record):
     settings: dict[str, str | int | float | bool] = field(default_factory=dict)
     """The recipe as it ran: a flat mapping for people, such as ``{"rank": 8}``."""
     schema: Literal["wherry.curve/1"] = "wherry.curve/1"
+
+    @property
+    def eval_loss(self) -> float | None:
+        """Gives the eval loss of the weights that were kept, if it was measured."""
+        kept = (point.eval_loss for point in self.points if point.step == self.kept_step)
+        return next((loss for loss in kept if loss is not None), None)
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """Gives the numbers that say at a glance how the run went."""
+        loss = {} if self.eval_loss is None else {"eval_loss": self.eval_loss}
+        speed = {"tokens_per_second": self.tokens_per_second}
+        return {**loss, **speed, "steps": self.steps, "kept_step": self.kept_step}

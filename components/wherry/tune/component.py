@@ -1,7 +1,7 @@
 """Tuning as a KFP component."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
 from wherry.images import TRAIN_IMAGE
 
@@ -12,6 +12,7 @@ def tune(
     base: Input[Model],
     adapter: Output[Model],
     curve: Output[Artifact],
+    metrics: Output[Metrics],
     settings: str = "",
     job: str = "",
 ) -> None:
@@ -22,11 +23,13 @@ def tune(
         base: the base model's folder, from `fetch_base`.
         adapter: a LoRA adapter in PEFT's form, sealed.
         curve: the `LossCurve` of the run.
+        metrics: its eval loss, tokens per second and steps, for the KFP page.
         settings: a `TuneSettings` as JSON.
         job: a `TuneJobSettings` as JSON: where it is carried out, if not in this task.
     """
     from pathlib import Path
 
+    from wherry.contracts.curve import LossCurve
     from wherry.tune.run import run
 
     run(
@@ -37,3 +40,5 @@ def tune(
         settings,
         job=job,
     )
+    for name, value in LossCurve.read(Path(curve.path)).headline.items():
+        metrics.log_metric(name, value)

@@ -10,7 +10,13 @@ from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.errors import DigestError, SettingsError, TemplateError
 from wherry.tune.settings import TAUGHT, VIRTUAL, TuneSettings
 
-_HERE: Final = {"checkpoint_every": 0, "threads": 0, "micro_batch": 0, "recompute": False}
+_HERE: Final = {
+    "checkpoint_every": 0,
+    "threads": 0,
+    "micro_batch": 0,
+    "recompute": False,
+    "trackers": (),
+}
 """Settings that may change between a kill and the repetition: how, not what is learnt."""
 
 

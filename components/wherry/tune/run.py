@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from wherry.tune.parts import Parts
 from wherry.tune.settings import TuneSettings
 from wherry.tune.signals import wanted_back
 from wherry.tune.step import Checkpoints, Course, NoCheckpoints, tune
+from wherry.tune.trackers import Watch, tracked
 from wherry.workspace import state
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def run(
         parts.fits(recipe, merged=merged is not None)
         with open_bench(parts, recipe) as bench:
             work = _Work(parts, recipe, bench)
-            course = work.learn(report if bench.ranks.first else Silent(), checkpoints)
+            with work.tracked(curve) as watch:
+                heard = report if bench.ranks.first else Silent()
+                course = work.learn(heard, checkpoints, watch)
             if bench.ranks.first:
                 work.publish(course, adapter, curve, merged)
             bench.ranks.wait()
@@ -114,14 +117,20 @@ class _Work:
     recipe: TuneSettings
     bench: "Bench"
 
-    def learn(self, report: Report, checkpoints: str) -> Course:
+    def tracked(self, curve: Path) -> AbstractContextManager[Watch]:
+        """Gives what tells the trackers of the recipe, on the first rank alone."""
+        names = self.recipe.trackers if self.bench.ranks.first else ()
+        run = self.parts.identity(self.recipe, self.bench.ranks.size)
+        return tracked(names, self._settings(), run, curve)
+
+    def learn(self, report: Report, checkpoints: str, watch: Watch) -> Course:
         """Learns, from the last checkpoint on if there is one; the first rank keeps them."""
         own = self.bench
         given = (own.train, own.held_out, own.learner, self.recipe, report, time.monotonic)
         if not self.recipe.checkpoint_every:
-            return tune(*given, NoCheckpoints())
+            return tune(*given, checkpoints=NoCheckpoints(), watch=watch)
         with self._checkpoints(checkpoints) as kept:
-            return tune(*given, kept)
+            return tune(*given, checkpoints=kept, watch=watch)
 
     def publish(self, course: Course, adapter: Path, curve: Path, merged: Path | None) -> None:
         """Writes what was learnt."""
@@ -211,5 +220,12 @@ class _Work:
             resumed_at=course.resumed_at,
             teacher_digest=parts.taught.digest if parts.taught else None,
             start_digest=parts.begun.digest if parts.begun else None,
-            settings={**asdict(self.recipe), "targets": ", ".join(self.recipe.targets)},
+            settings=self._settings(),
         )
+
+    def _settings(self) -> dict[str, str | int | float | bool]:
+        """Gives the whole recipe in plain values."""
+        return {
+            name: ", ".join(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self.recipe).items()
+        }

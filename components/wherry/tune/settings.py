@@ -98,6 +98,9 @@ class TuneSettings:
     """Of the first values, dropout and the order of rows."""
     threads: int = 0
     """CPU threads; 0 for all. Fewer can be faster on a machine that is busy."""
+    trackers: tuple[Literal["mlflow", "tensorboard"], ...] = ()
+    """Where the recipe and the curve go besides: an MLflow server, whose address stands in
+    MLFLOW_TRACKING_URI, or TensorBoard's event files beside the curve."""
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:

@@ -129,6 +129,7 @@ def tune(
     report: Report,
     clock: Callable[[], float],
     checkpoints: Checkpoints | None = None,
+    watch: Callable[[CurvePoint], None] | None = None,
 ) -> Course:
     """Trains a learner on all rows and records how its loss falls.
 
@@ -140,6 +141,7 @@ def tune(
         report: told tokens per second, the loss and the time left.
         clock: seconds, from any origin.
         checkpoints: where a killed run goes on from; None to start anew.
+        watch: told every point of the curve when it is measured; what it raises ends the run.
 
     Raises:
         DivergedError: at the first loss that is not a number, or when the loss has risen to a
@@ -147,7 +149,7 @@ def tune(
         PreemptedError: if the machine was wanted back; a checkpoint is saved.
     """
     batches = plan([e.tokens for e in train], settings.batch_size, settings.epochs, settings.seed)
-    run = _Run(held_out, learner, settings, len(batches), clock)
+    run = _Run(held_out, learner, settings, len(batches), clock, watch or _unwatched)
     run.resume(checkpoints := checkpoints or NoCheckpoints())
     run.measure(run.step)
     for step, batch in enumerate(batches[run.step :], start=run.step + 1):
@@ -173,6 +175,7 @@ class _Run:
     settings: TuneSettings
     steps: int
     clock: Callable[[], float]
+    watch: Callable[[CurvePoint], None]
     step: int = 0
     tokens: int = 0
     learning: float = 0.0
@@ -237,6 +240,7 @@ class _Run:
         seconds = self.clock() - self._began
         self.points.append(CurvePoint(step, self.tokens, seconds, self._train_loss(), eval_loss))
         self._recent.clear()
+        self.watch(self.points[-1])
 
     def note(self, step: int) -> str:
         left = self.learning / step * (self.steps - step)
@@ -301,6 +305,10 @@ class _Run:
                 f"The loss is {loss} at step {self.step} of {self.steps}.",
                 remedy=_slower(self.settings),
             )
+
+
+def _unwatched(point: CurvePoint) -> None:
+    """Does nothing."""
 
 
 def _preempted(step: int, steps: int) -> PreemptedError:

@@ -1,0 +1,1 @@
+"""What remembers trials and chooses the next: one file a library."""
