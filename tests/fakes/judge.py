@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wherry.contracts.errors import SettingsError
-from wherry.validate.features import Table
+from wherry.validate.features import FeatureTable
 from wherry.validate.settings import Rule
 from wherry.validate.step import Outcome
 
@@ -25,7 +25,9 @@ class ScriptedJudge:
             if rule.type in self.unknown:
                 raise SettingsError(f"{rule.type} not found.", remedy="Correct it.")
 
-    def judge(self, table: Table, rules: Sequence[Rule], listed_rows: int) -> Sequence[Outcome]:
+    def judge(
+        self, table: FeatureTable, rules: Sequence[Rule], listed_rows: int
+    ) -> Sequence[Outcome]:
         return [self._one(rule) for rule in rules][self.loses :]
 
     def _one(self, rule: Rule) -> Outcome:

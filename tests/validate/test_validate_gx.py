@@ -14,10 +14,20 @@ import pytest
 import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from tests.fakes.feature_tables import table_from
 from tests.fakes.rows import chat, row, splits, write
-from wherry.contracts import Dataset, Manifest, Source, Split, ValidationReport, digest_file
+from wherry.contracts import (
+    Dataset,
+    Manifest,
+    ReasonCount,
+    Source,
+    Split,
+    ValidationReport,
+    digest_file,
+)
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.errors import (
+    DataError,
     DigestError,
     ManifestError,
     MissingError,
@@ -25,6 +35,7 @@ from wherry.contracts.errors import (
     ValidationError,
 )
 from wherry.contracts.settings import read_settings
+from wherry.validate.features.columns import column_types
 from wherry.validate.run import run
 from wherry.validate.settings import Rule, ValidateSettings
 from wherry.validate.step import Judge, rules_of
@@ -126,7 +137,7 @@ def test_sound_data_passes_the_demos_suite(judged: Callable[..., ValidationRepor
 LONG = chat(("system", "S"), ("user", "word " * 200), ("assistant", "eye"))
 WRONG_ROLES = chat(("user", "Sore eye of the left side"), ("assistant", "eye"))
 LONG_ANSWER = chat(("system", "S"), ("user", "a sore left eye"), ("assistant", "eye " * 9))
-GARBLED = chat(("system", "S"), ("user", "a sore \x00 left eye"), ("assistant", "eye"))
+GARBLED = chat(("system", "S"), ("user", "a sore \x01 left eye"), ("assistant", "eye"))
 COPY = row(0)["messages"]
 OTHER_ANSWER = [*COPY[:2], {"role": "assistant", "content": "skin"}]
 EMPTY = chat(("system", "Name the chapter of it"), ("user", " "), ("assistant", "eye"))
@@ -137,7 +148,6 @@ BAD_ROWS = [
     ("an empty answer", row(90, messages=SILENT), "train", "completion", "critical"),
     ("no label", row(90, label=""), "train", "label", "critical"),
     ("no group", row(90, group=""), "train", "group", "critical"),
-    ("no id", row(90, id=""), "train", "id", "critical"),
     ("wrong roles", row(90, messages=WRONG_ROLES), "train", "roles", "critical"),
     ("a long question", row(90, messages=LONG), "train", "prompt_tokens", "critical"),
     ("a long answer", row(90, messages=LONG_ANSWER), "train", "completion_tokens", "critical"),
@@ -285,25 +295,14 @@ def test_an_expectation_on_an_empty_column_has_failed(
     assert "label has no value" in last.note
 
 
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {"column": "split", "min_value": 3},
-        {
-            "column": "tokens",
-            "min_value": 3,
-            "row_condition": "no such ==",
-            "condition_parser": "pandas",
-        },
-    ],
-    ids=["words against a number", "a broken condition"],
-)
 def test_a_check_that_ends_with_an_exception_has_failed(
-    judged: Callable[..., ValidationReport], kwargs: dict[str, Any]
+    judged: Callable[..., ValidationReport],
 ) -> None:
+    kwargs = {"column": "split", "min_value": 3}
     found = outcome(judged, {"type": "expect_column_mean_to_be_between", "kwargs": kwargs})
     assert not found.passed
-    assert found.note
+    assert "ended with" in found.note
+    assert "split" in found.note
     assert found.observed == "nothing"
 
 
@@ -338,7 +337,7 @@ def test_great_expectations_would_drop_what_is_refused_here(
     given = suite()
     given["expectations"].append(rule)
     with pytest.raises(SettingsError, match=f"Expectation {len(given['expectations'])}.*{reason}"):
-        rules_of(given, judge())
+        rules_of(given, judge(), column_types())
 
 
 def test_two_equal_expectations_give_two_results(judged: Callable[..., ValidationReport]) -> None:
@@ -347,9 +346,9 @@ def test_two_equal_expectations_give_two_results(judged: Callable[..., Validatio
     assert len(judged(splits(), given).expectations) == len(given["expectations"])
 
 
-def test_large_hashes_stay_apart() -> None:
+def test_large_hashes_stay_apart(tmp_path: Path) -> None:
     """As floats these two would be one, and a unique column would not be."""
-    table = {"split": ["train"] * 3, "line": [1, 2, 3], "id": [2**62, 2**62 + 1, None]}
+    table = table_from(tmp_path, {"id": [2**62, 2**62 + 1, None]}, {"id": "hash"})
     rule = read_settings(
         Rule, {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}
     )
@@ -386,7 +385,7 @@ def test_tokens_are_counted_whole(base: Path) -> None:
 
 def test_the_demos_suite_reads_as_settings() -> None:
     settings = read_settings(ValidateSettings, json.dumps({"suite": SUITE}))
-    assert len(rules_of(settings.suite, judge())) == len(SUITE["expectations"])
+    assert len(rules_of(settings.suite, judge(), column_types())) == len(SUITE["expectations"])
 
 
 def test_2500_rows_take_less_than_15_seconds_from_a_cold_start(tmp_path: Path, base: Path) -> None:
@@ -407,3 +406,124 @@ def test_2500_rows_take_less_than_15_seconds_from_a_cold_start(tmp_path: Path, b
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Of processor time: the clock would also measure what else the machine does.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15
+
+
+def test_the_next_report_says_what_changed_since_the_last_that_passed(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_HOME", str(tmp_path / ".wherry"))
+    (tmp_path / ".wherry").mkdir()
+    settings = json.dumps({"suite": suite()})
+    reports = [tmp_path / f"{number}.json" for number in range(3)]
+    run(sealed(tmp_path / "a", splits()), base, reports[0], settings)
+    with pytest.raises(ValidationError):
+        run(sealed(tmp_path / "b", with_row(row(90, group=""))), base, reports[1], settings)
+    run(sealed(tmp_path / "c", splits(train=33)), base, reports[2], settings)
+    first, refused, third = map(ValidationReport.read, reports)
+    assert first.since is None
+    assert refused.since is not None
+    assert third.since is not None
+    assert third.since.dataset_digest == first.dataset_digest
+    assert ("rows of train", "30", "33") in [
+        (change.what, change.before, change.now) for change in third.since.changes
+    ]
+
+
+def test_a_workspace_without_state_keeps_and_needs_no_report(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_HOME", str(tmp_path / ".wherry"))
+    report = tmp_path / "report.json"
+    run(sealed(tmp_path / "a", splits()), base, report, json.dumps({"suite": suite()}))
+    assert ValidationReport.read(report).since is None
+    assert not (tmp_path / ".wherry").exists()
+
+
+def test_the_page_and_the_quarantine_are_written_before_a_refusal(
+    tmp_path: Path, base: Path
+) -> None:
+    data = sealed(tmp_path / "data", with_row(row(90, group="")))
+    (data / "manifest.json").unlink()
+    (data / "quarantine.jsonl").write_text(
+        '{"file": "raw.csv", "line": 7, "reason": "no answer"}\n' * 2
+    )
+    Manifest.seal(data)
+    report, page = tmp_path / "report.json", tmp_path / "page.html"
+    with pytest.raises(ValidationError):
+        run(data, base, report, json.dumps({"suite": suite()}), page)
+    assert ValidationReport.read(report).set_aside == (ReasonCount("no answer", 2),)
+    assert "no answer" in page.read_text()
+
+
+def test_a_row_that_cannot_be_read_stops_the_run_with_its_line(tmp_path: Path, base: Path) -> None:
+    data = sealed(tmp_path / "data", splits())
+    with (data / "test.jsonl").open("ab") as file:
+        file.write(b"{\n")
+    (data / "manifest.json").unlink()
+    Manifest.seal(data)
+    with pytest.raises(DataError, match=r"test\.jsonl, line 10"):
+        run(data, base, tmp_path / "report.json", json.dumps({"suite": suite()}))
+
+
+def test_rules_on_the_form_of_the_table_and_in_sql_are_refused() -> None:
+    for kind, kwargs in (
+        ("expect_table_columns_to_match_set", {"column_set": ["id"]}),
+        ("expect_column_to_exist", {"column": "id"}),
+        ("unexpected_rows_expectation", {"unexpected_rows_query": "SELECT 1"}),
+        (
+            "expect_column_values_to_not_be_null",
+            {"column": "id", "result_format": {"result_format": "BOOLEAN_ONLY"}},
+        ),
+        ("expect_column_values_to_not_be_null", {"column": "id", "catch_exceptions": False}),
+    ):
+        given = suite()
+        given["expectations"].append({"type": kind, "kwargs": kwargs})
+        with pytest.raises(SettingsError, match=kind):
+            rules_of(given, judge(), column_types())
+
+
+def test_an_expectation_that_is_not_great_expectations_own_is_refused() -> None:
+    """Whoever has code in this process could register one under any name."""
+    from great_expectations.expectations import expectation
+
+    class ExpectNothing(expectation.BatchExpectation):
+        def _validate(self, **_: object) -> dict[str, bool]:
+            return {"success": True}
+
+    given = suite()
+    given["expectations"].append({"type": "expect_nothing", "kwargs": {}})
+    with pytest.raises(SettingsError, match="none of Great Expectations' own"):
+        rules_of(given, judge(), column_types())
+
+
+def test_a_column_that_was_not_measured_fails_its_checks(tmp_path: Path) -> None:
+    table = table_from(tmp_path, {"tokens": [1]}, {"tokens": "int"})
+    rule = Rule("expect_column_values_to_not_be_null", {"column": "label"})
+    (found,) = judge().judge(table, [rule], 10)
+    assert not found.passed
+    assert found.fault == "The column label was not measured."
+
+
+def test_a_crash_of_great_expectations_fails_its_rule_and_no_other(
+    judged: Callable[..., ValidationReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from great_expectations.datasource.fluent.interfaces import Batch
+
+    plain = Batch.validate
+
+    def crash(self: Batch, suite: Any, **more: Any) -> Any:
+        if any(one.expectation_type.endswith("_stdev_to_be_between") for one in suite.expectations):
+            raise RuntimeError("Jane Doe")
+        return plain(self, suite, **more)
+
+    monkeypatch.setattr(Batch, "validate", crash)
+    given = suite()
+    for kind in ("mean", "stdev"):
+        kwargs = {"column": "tokens", "min_value": 0}
+        given["expectations"].append(
+            {"type": f"expect_column_{kind}_to_be_between", "kwargs": kwargs}
+        )
+    report = judged(splits(), given)
+    assert [e.passed for e in report.expectations[-2:]] == [True, False]
+    assert "gave no result" in report.expectations[-1].note
+    assert "Jane" not in report.to_json()

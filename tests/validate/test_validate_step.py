@@ -1,19 +1,19 @@
 """Validate's step with a scripted judge."""
 
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from tests.fakes.judge import ScriptedJudge
-from tests.fakes.rows import LABELS, row, splits
-from wherry.contracts import Dataset, Row, Source, Split, ValidationReport, digest_bytes
+from wherry.contracts import ReasonCount, SetAside, Source, ValidationReport, digest_bytes
 from wherry.contracts.errors import SettingsError, ValidationError
 from wherry.contracts.settings import read_settings
-from wherry.validate.features import Table, features, table
+from wherry.validate.features import FeatureTable
 from wherry.validate.settings import Rule, ValidateSettings
 from wherry.validate.step import (
     Outcome,
+    columns_of,
     in_words,
     refuse_bad_data,
     rules_of,
@@ -27,32 +27,39 @@ LENGTHS = {
     "kwargs": {"column": "tokens", "max_value": 9},
     "notes": "Long rows are cut.",
 }
+SOURCE = Source("dvc:.", "", "data", "")
+COLUMNS = ("tokens", "split", "label", "id")
 BROKEN = Outcome(Rule("x"), False, "3 of 48 rows broke it", 3, (("train", 7), ("test", 2)))
+
+
+def of(**kwargs: Any) -> dict[str, Any]:
+    return LENGTHS | {"kwargs": kwargs}
+
+
+def where(condition: Any) -> dict[str, Any]:
+    return of(column="tokens", row_condition=condition, condition_parser="pandas")
 
 
 def suite(*expectations: dict[str, Any]) -> dict[str, Any]:
     return {"name": "demo", "expectations": list(expectations)}
 
 
-def sound() -> Table:
-    seen = []
-    for split, ones in splits().items():
-        seen += features(
-            split, msgspec.convert(ones, list[Row]), LABELS, lambda texts: [3] * len(texts)
-        )
-    return table(seen)
-
-
-def dataset(labels: tuple[str, ...] = LABELS) -> Dataset:
-    digest = digest_bytes(b"data")
-    split = Split("train", "train.jsonl", 30, digest)
-    return Dataset("chat", (split,), digest, Source("dvc:.", "", "data", ""), labels)
+def rules(given: dict[str, Any], judge: ScriptedJudge | None = None) -> tuple[Rule, ...]:
+    return rules_of(given, judge or ScriptedJudge(), COLUMNS)
 
 
 def judged(judge: ScriptedJudge, *expectations: dict[str, Any], **more: Any) -> ValidationReport:
+    aside = more.pop("set_aside", ())
     settings = ValidateSettings(suite(MINIMUM, *expectations), **more)
-    rules = rules_of(settings.suite, judge)
-    return validate(sound(), dataset(), rules, judge, settings)
+    return validate(
+        FeatureTable(Path("nowhere"), 48, {}),
+        rules(settings.suite, judge),
+        judge,
+        settings,
+        dataset_digest=digest_bytes(b"data"),
+        source=SOURCE,
+        set_aside=aside,
+    )
 
 
 def test_data_that_keeps_every_rule_passes() -> None:
@@ -126,58 +133,37 @@ def test_a_judge_that_loses_a_rule_is_found_out() -> None:
         (suite(MINIMUM, LENGTHS | {"sevrity": "warning"}), "unknown field 'sevrity'"),
         (suite(MINIMUM, LENGTHS | {"severity": "fatal"}), "fatal"),
         (suite(MINIMUM) | {"expectatons": []}, "unknown field 'expectatons'"),
+        (suite(MINIMUM, of(column="tokens", mostly=1.2)), "mostly must be in"),
+        (suite(MINIMUM, of(column="tokens", mostly=0)), "mostly must be in"),
+        (suite(MINIMUM, of(column="tokens", mostly=-1)), "mostly must be in"),
+        (suite(MINIMUM, of(column="tokens", mostly=True)), "mostly must be in"),
+        (suite(MINIMUM, of(column="tokens", mostly="all")), "mostly must be in"),
+        (suite(MINIMUM, of(column="tokens", mostly=float("nan"))), "mostly must be in"),
+        (suite(MINIMUM, of(column="tokens", max_value=float("inf"))), "max_value must be finite"),
+        (suite(MINIMUM, of(column="tokens", value_set=[float("nan")])), "value_set must be finite"),
+        (suite(MINIMUM, of(column="tokens", value_set=[])), "value_set must not be empty"),
+        (suite(MINIMUM, of(column=["tokens"], max_value=1)), "unknown|must name"),
+        (suite(MINIMUM, of(column=7)), "column must name columns"),
+        (suite(MINIMUM, of(column_A="tokens", column_B="tokns")), "unknown column 'tokns'"),
+        (suite(MINIMUM, of(column_list=["tokens", "tokns"])), "unknown column 'tokns'"),
+        (suite(MINIMUM, where("tokns > 1")), "unknown column 'tokns'"),
+        (suite(MINIMUM, where("tokens > ")), "cannot be read"),
+        (suite(MINIMUM, where("1 == 1")), "names no column"),
+        (suite(MINIMUM, where("tokens > tokens.mean()")), "calls nothing but"),
+        (suite(MINIMUM, where("@pd.io == split")), "cannot be read|has no"),
+        (suite(MINIMUM, where("__import__('os').system('true') == split")), "calls nothing but"),
+        (suite(MINIMUM, of(column="tokens", row_condition="tokens > 1")), "condition_parser"),
+        (suite(MINIMUM, where({"column": "tokens"})), "row_condition must be a text"),
     ],
 )
 def test_a_suite_that_judges_nothing_is_refused(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
-        rules_of(given, ScriptedJudge(unknown=("expect_magic",)))
+        rules(given, ScriptedJudge(unknown=("expect_magic",)))
 
 
 def test_there_is_no_default_suite() -> None:
     with pytest.raises(SettingsError, match="suite"):
         read_settings(ValidateSettings, "")
-
-
-def test_the_distributions_count_every_row_once() -> None:
-    report = judged(ScriptedJudge(), bins=4)
-    for name in ("prompt_tokens", "completion_tokens", "label"):
-        of_name = {c.split: sum(c.counts) for c in report.columns if c.name == name}
-        assert of_name == {"train": 30, "eval": 9, "test": 9}, name
-
-
-def test_bins_share_their_edges_between_splits() -> None:
-    seen = sound()
-    seen["prompt_tokens"] = [4] * 30 + [11] * 9 + [9] * 9
-    settings = ValidateSettings(suite(MINIMUM), bins=4)
-    judge = ScriptedJudge()
-    report = validate(seen, dataset(), rules_of(settings.suite, judge), judge, settings)
-    columns = {c.split: c for c in report.columns if c.name == "prompt_tokens"}
-    assert columns["train"].bins == columns["test"].bins == ("4-5", "6-7", "8-9", "10-11")
-    assert columns["train"].counts == (30, 0, 0, 0)
-    assert columns["eval"].counts == (0, 0, 0, 9)
-    assert columns["test"].counts == (0, 0, 9, 0)
-
-
-def test_a_text_that_slipped_in_as_a_label_is_not_shown() -> None:
-    rows = splits()
-    rows["train"].append(row(0, label="Jane Doe", id="odd"))
-    seen = []
-    for split, ones in rows.items():
-        seen += features(
-            split, msgspec.convert(ones, list[Row]), LABELS, lambda texts: [3] * len(texts)
-        )
-    settings = ValidateSettings(suite(MINIMUM))
-    judge = ScriptedJudge()
-    found = validate(
-        table(seen),
-        dataset((*LABELS, "Jane Doe")),
-        rules_of(settings.suite, judge),
-        judge,
-        settings,
-    )
-    assert "Jane" not in found.to_json()
-    train = next(c for c in found.columns if (c.name, c.split) == ("label", "train"))
-    assert dict(zip(train.bins, train.counts, strict=True))["(others)"] == 1
 
 
 def test_a_suite_has_one_identity_whatever_the_order_of_its_keys() -> None:
@@ -212,3 +198,21 @@ def test_limits_are_told_in_words(kwargs: dict[str, Any], words: str) -> None:
 def test_a_report_survives_its_file() -> None:
     report = judged(ScriptedJudge({LENGTHS["type"]: BROKEN}), LENGTHS)
     assert ValidationReport.from_json(report.to_json()) == report
+
+
+def test_rows_that_were_set_aside_are_counted_by_reason() -> None:
+    aside = [SetAside("a", line, "no JSON" if line < 5 else "no UTF-8") for line in range(1, 8)]
+    report = judged(ScriptedJudge(), set_aside=aside)
+    assert report.set_aside == (ReasonCount("no JSON", 4), ReasonCount("no UTF-8", 3))
+    assert report.source == SOURCE
+
+
+def test_the_columns_of_a_suite_are_those_of_arguments_and_conditions() -> None:
+    given = suite(
+        MINIMUM,
+        of(column_A="tokens", column_B="line"),
+        of(column_list=["id", "tokens"]),
+        where('split == "test" and not label.isnull()'),
+    )
+    asked = rules_of(given, ScriptedJudge(), ("tokens", "line", "id", "split", "label"))
+    assert columns_of(asked) == ("tokens", "line", "id", "label", "split")

@@ -1,31 +1,31 @@
 """Turns a table of features and a suite of expectations into a report on the data."""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from wherry.contracts import (
-    Dataset,
     Digest,
     Expectation,
     Quarantined,
+    ReasonCount,
+    SetAside,
+    Source,
     ValidationReport,
     digest_bytes,
     read_settings,
 )
 from wherry.contracts.errors import SettingsError, ValidationError
 from wherry.contracts.validation import Column
-from wherry.validate.features import COLUMNS, Table
+from wherry.validate.conditions import columns_of_condition
+from wherry.validate.features import FeatureTable
 from wherry.validate.settings import Rule, Suite, ValidateSettings
 
 _ROW_COUNT: Final = "expect_table_row_count_to_be_between"
-_MOST_LABELS: Final = 50
-"""Labels that a distribution shows; the rest are counted together."""
-_OTHERS: Final = "(others)"
-_FEWEST_ROWS: Final = 3
-"""A label of fewer rows is counted among the others: it may be a text that slipped in."""
+_COLUMN_ARGUMENTS: Final = ("column", "column_A", "column_B", "column_list")
 _SAID: Final = frozenset(
     {
         "column",
@@ -55,6 +55,10 @@ class Outcome:
     """Split and line of some of them."""
     fault: str = ""
     """Why the check could not be made; then it has not passed."""
+    checked: int = 0
+    """Rows that were looked at one by one; 0 for a rule on the whole."""
+    figure: float | None = None
+    """The one number that was held against limits; None for a rule on each row."""
 
 
 class Judge(Protocol):
@@ -67,21 +71,44 @@ class Judge(Protocol):
             SettingsError: naming the rule and what is wrong with it.
         """
 
-    def judge(self, table: Table, rules: Sequence[Rule], listed_rows: int) -> Sequence[Outcome]:
+    def judge(
+        self, table: FeatureTable, rules: Sequence[Rule], listed_rows: int
+    ) -> Sequence[Outcome]:
         """Gives one outcome a rule, in the same order; a check that ends badly has failed."""
 
 
+class Accepted(Protocol):
+    """Remembers the last report on each data set that let it pass."""
+
+    def last(self, source: Source) -> ValidationReport | None:
+        """Gives the last one on the data of a source, or None if none is known here."""
+
+    def keep(self, report: ValidationReport) -> None:
+        """Remembers one."""
+
+
 def validate(
-    table: Table, dataset: Dataset, rules: Sequence[Rule], judge: Judge, settings: ValidateSettings
+    table: FeatureTable,
+    rules: Sequence[Rule],
+    judge: Judge,
+    settings: ValidateSettings,
+    *,
+    dataset_digest: Digest,
+    source: Source,
+    distributions: Sequence[Column] = (),
+    set_aside: Iterable[SetAside] = (),
 ) -> ValidationReport:
     """Judges a data set by a suite that `rules_of` gave.
 
     Args:
-        table: the features of every row, as `wherry.validate.features.table` gives them.
-        dataset: whose rows they are.
+        table: the features of every row, those that the rules name among them.
         rules: at least one.
         judge: what checks them.
         settings: the suite they came from, and how much the report lists.
+        dataset_digest: whose rows they are.
+        source: where those were taken from.
+        distributions: for the report's plots.
+        set_aside: the rows that could not be read.
 
     Returns:
         The report; `passed` is False if a critical expectation failed.
@@ -93,23 +120,27 @@ def validate(
     if not rules or [outcome.rule for outcome in outcomes] != list(rules):
         raise RuntimeError(f"{len(rules)} rules went to the judge, {len(outcomes)} came back")
     expectations = tuple(_expectation(outcome) for outcome in outcomes)
+    reasons = Counter(row.reason for row in set_aside).most_common()
     return ValidationReport(
         passed=all(e.passed for e in expectations if e.severity == "critical"),
-        dataset_digest=dataset.digest,
+        dataset_digest=dataset_digest,
         suite_digest=suite_digest(settings.suite),
-        rows=len(table["line"]),
+        rows=table.rows,
         expectations=expectations,
         quarantined=_bad_rows(outcomes, settings.listed_rows),
-        columns=(*_lengths(table, settings.bins), *_label_counts(table, dataset)),
+        columns=tuple(distributions),
+        source=source,
+        set_aside=tuple(ReasonCount(reason, rows) for reason, rows in reasons),
     )
 
 
-def rules_of(suite: dict[str, Any], judge: Judge) -> tuple[Rule, ...]:
+def rules_of(suite: dict[str, Any], judge: Judge, columns: Collection[str]) -> tuple[Rule, ...]:
     """Reads a suite, and refuses one that could pass data without looking at it.
 
     Args:
         suite: a `Suite` as plain values.
         judge: asked whether it knows every rule.
+        columns: the names that a rule may use.
 
     Raises:
         SettingsError: if the suite is empty, asks for no critical row minimum, or
@@ -125,10 +156,35 @@ def rules_of(suite: dict[str, Any], judge: Judge) -> tuple[Rule, ...]:
             f"The suite {read.name!r} has no critical row minimum: an empty data set would pass.",
             remedy=f"Add {_ROW_COUNT} with min_value of 1 or more.",
         )
-    for rule in rules:
-        _refuse_unknown_column(rule)
+    for number, rule in enumerate(rules, 1):
+        try:
+            _refuse_odd(rule, columns)
+        except ValueError as error:
+            raise SettingsError(
+                f"Expectation {number} of the suite, {rule.type}: {error}.",
+                remedy="Correct the suite.",
+            ) from error
     judge.lint(rules)
     return rules
+
+
+def named_columns(rule: Rule) -> tuple[str, ...]:
+    """Gives the columns that a rule asks about, without those of its condition."""
+    given = (rule.kwargs.get(name, ()) for name in _COLUMN_ARGUMENTS)
+    names = (name for one in given for name in ([one] if isinstance(one, str) else one))
+    return tuple(dict.fromkeys(names))
+
+
+def condition_columns(rule: Rule) -> tuple[str, ...]:
+    """Gives the columns that a rule's ``row_condition`` looks at."""
+    condition = rule.kwargs.get("row_condition")
+    return tuple(sorted(columns_of_condition(condition))) if condition else ()
+
+
+def columns_of(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Gives every column that must be measured to judge some rules."""
+    names = (name for rule in rules for name in (*named_columns(rule), *condition_columns(rule)))
+    return tuple(dict.fromkeys(names))
 
 
 def suite_digest(suite: dict[str, Any]) -> Digest:
@@ -210,13 +266,41 @@ def _is_row_minimum(rule: Rule) -> bool:
     )
 
 
-def _refuse_unknown_column(rule: Rule) -> None:
-    column = rule.kwargs.get("column")
-    if column is not None and column not in COLUMNS:
-        raise SettingsError(
-            f"{rule.type}: unknown column {column!r}, expected one of {', '.join(COLUMNS)}.",
-            remedy="Correct the suite.",
-        )
+def _refuse_odd(rule: Rule, columns: Collection[str]) -> None:
+    """Refuses what would make a rule pass unseen, or fail only after all rows were read."""
+    _refuse_odd_columns(rule)
+    for name in columns_of([rule]):
+        if name not in columns:
+            raise ValueError(f"unknown column {name!r}, expected one of {', '.join(columns)}")
+    if rule.kwargs.get("row_condition") and rule.kwargs.get("condition_parser") != "pandas":
+        raise ValueError("a row_condition needs condition_parser: pandas")
+    mostly = rule.kwargs.get("mostly", 1)
+    if isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 < mostly <= 1:
+        raise ValueError(f"mostly must be in (0, 1], got {mostly}")
+    _refuse_odd_value("kwargs", rule.kwargs)
+
+
+def _refuse_odd_columns(rule: Rule) -> None:
+    for argument in _COLUMN_ARGUMENTS:
+        given = rule.kwargs.get(argument, "")
+        listed = given if isinstance(given, list) and argument == "column_list" else [given]
+        if not all(isinstance(name, str) for name in listed):
+            raise ValueError(f"{argument} must name columns, got {given}")
+    if not isinstance(rule.kwargs.get("row_condition", ""), str):
+        raise ValueError("row_condition must be a text")
+
+
+def _refuse_odd_value(name: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if isinstance(value, list | dict) and not value and name != "kwargs":
+        raise ValueError(f"{name} must not be empty")
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _refuse_odd_value(str(key), part)
+    if isinstance(value, list):
+        for part in value:
+            _refuse_odd_value(name, part)
 
 
 def _expectation(outcome: Outcome) -> Expectation:
@@ -230,7 +314,18 @@ def _expectation(outcome: Outcome) -> Expectation:
         observed=outcome.observed,
         unexpected_count=outcome.unexpected,
         note=" ".join(part for part in (rule.notes.strip(), outcome.fault) if part),
+        low=_limit(rule, "min_value"),
+        high=_limit(rule, "max_value"),
+        mostly=rule.kwargs.get("mostly", 1.0),
+        checked_rows=outcome.checked,
+        figure=outcome.figure,
     )
+
+
+def _limit(rule: Rule, name: str) -> float | None:
+    # A limit may be a date too, which no plot has an axis for.
+    value = rule.kwargs.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _told_by_name(rule: Rule) -> str:
@@ -251,34 +346,3 @@ def _bad_rows(outcomes: Sequence[Outcome], most: int) -> tuple[Quarantined, ...]
         Quarantined(split, line, "; ".join(found))
         for (split, line), found in list(reasons.items())[:most]
     )
-
-
-def _lengths(table: Table, bins: int) -> list[Column]:
-    return [
-        _histogram(name, split, table, bins)
-        for name in ("prompt_tokens", "completion_tokens")
-        for split in dict.fromkeys(table["split"])
-    ]
-
-
-def _histogram(name: str, split: str, table: Table, bins: int) -> Column:
-    low, high = min(table[name], default=0), max(table[name], default=0)
-    width = (high - low) // bins + 1
-    own = (v for v, s in zip(table[name], table["split"], strict=True) if s == split)
-    found = Counter((value - low) // width for value in own)
-    used = range((high - low) // width + 1)
-    starts = [low + number * width for number in used]
-    names = [str(start) if width == 1 else f"{start}-{start + width - 1}" for start in starts]
-    return Column(name, split, tuple(names), tuple(found[number] for number in used))
-
-
-def _label_counts(table: Table, dataset: Dataset) -> list[Column]:
-    common = {label for label, n in Counter(table["label"]).items() if n >= _FEWEST_ROWS}
-    shown = tuple(label for label in dataset.labels if label in common)[:_MOST_LABELS]
-    columns = []
-    for split in dict.fromkeys(table["split"]) if shown else ():
-        own = (v for v, s in zip(table["label"], table["split"], strict=True) if s == split)
-        found = Counter(label if label in shown else _OTHERS for label in own)
-        names = (*shown, _OTHERS) if found[_OTHERS] else shown
-        columns.append(Column("label", split, names, tuple(found[name] for name in names)))
-    return columns

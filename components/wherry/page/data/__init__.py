@@ -1,0 +1,1 @@
+"""What pages show of data: checks, distributions, rows that failed, cleaning, changes."""

@@ -1,0 +1,1 @@
+"""Fits a first suite to a team's data: reads a sample, proposes limits, explains each."""
