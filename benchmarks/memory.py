@@ -275,6 +275,7 @@ def _tune_here(task: dict[str, Any]) -> dict[str, int]:
     from wherry.tune.run import run
 
     settings = {"batch_size": task["batch"], "frozen_share": task["frozen_share"]}
+    settings |= {"precision": "float32", "checkpoint_every": 0}
     data, base = Path(task["data"]), Path(task["base"])
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         run(data, base, Path(folder, "adapter"), Path(folder, "curve"), json.dumps(settings))
@@ -282,12 +283,12 @@ def _tune_here(task: dict[str, Any]) -> dict[str, int]:
 
 
 def _lengths(data: Path, base: Path) -> dict[str, int]:
-    from wherry.tune.adapters.chat import FolderTokenizer
-
-    from wherry.tune.step import encode, shared_prefix
+    from wherry.tune.adapters.pytorch.chat import FolderTokenizer
+    from wherry.tune.examples import encode, shared_prefix
+    from wherry.tune.settings import TuneSettings
 
     rows = Dataset.read(data / DATASET_NAME).rows(data, "train")
-    examples, _ = encode(rows, FolderTokenizer(base), 4096)
+    examples, _ = encode(rows, FolderTokenizer(base), TuneSettings(max_length=4096))
     shared = shared_prefix(examples)
     longest = max(example.tokens for example in examples)
     answers = max(len(example.completion) for example in examples)
