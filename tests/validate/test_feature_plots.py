@@ -67,3 +67,22 @@ def test_data_without_labels_or_rows_has_no_plot_of_them(tmp_path: Path) -> None
 def test_lengths_are_in_tokens_where_they_can_be(tokenizer: bool) -> None:
     assert ("prompt_tokens" in plotted(tokenizer=tokenizer)) == tokenizer
     assert ("prompt_characters" in plotted(tokenizer=tokenizer)) != tokenizer
+
+
+def test_a_label_that_looks_like_personal_data_is_never_shown(tmp_path: Path) -> None:
+    private = "jane.doe" + "@example.org"
+    rows = splits()
+    for one in rows["train"][:9]:
+        one["label"] = private
+    labels = plots(tmp_path, rows)[("label", "train")]
+    assert private not in labels.bins
+    assert dict(zip(labels.bins, labels.counts, strict=True))["(others)"] == 9
+
+
+def test_two_versions_of_the_data_have_their_edges_in_common(tmp_path: Path) -> None:
+    edges = []
+    for number, most in enumerate((60, 75)):
+        rows = {"train": [row(n, messages=asked(1 + n % most)) for n in range(90)]}
+        (tmp_path / str(number)).mkdir()
+        edges.append(set(plots(tmp_path / str(number), rows)[("prompt_tokens", "train")].bins))
+    assert edges[0] < edges[1]

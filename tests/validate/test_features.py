@@ -12,7 +12,7 @@ from tests.fakes.feature_tables import batches, measured, words
 from tests.fakes.rows import chat, row, splits
 from wherry.contracts.errors import SettingsError
 from wherry.text.patterns import Pattern
-from wherry.validate.features import Instruments
+from wherry.validate.features import Instruments, relations
 from wherry.validate.features.build import feature_table
 from wherry.validate.features.columns import ALWAYS, RELATED, column_types
 
@@ -369,3 +369,21 @@ def test_many_rows_and_batches_agree_with_few(of: Callable[..., Seen]) -> None:
     assert sum(found["duplicate"]) == 5000
     assert not any(found["duplicate"][:4000])
     assert len(set(found["id"])) == 9000
+
+
+def test_relations_that_need_more_memory_get_it(
+    of: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {"train": [row(n % 4000, id=str(n)) for n in range(9000)], "test": [row(7, "test")]}
+    plain = of(rows, *RELATED)
+    tried: list[int] = []
+    opened = relations.database
+
+    def database(folder: Path, memory: int) -> Any:
+        tried.append(memory)
+        return opened(folder, memory)
+
+    monkeypatch.setattr(relations, "MEMORY", 1)
+    monkeypatch.setattr(relations, "database", database)
+    assert of(rows, *RELATED) == plain
+    assert len(tried) > 1

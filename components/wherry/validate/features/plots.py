@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import duckdb
+import polars as pl
 
 from wherry.contracts.validation import Column
+from wherry.text.measure import measure
 from wherry.validate.features.columns import FeatureTable
 from wherry.validate.features.store import database, parquet
 
@@ -58,7 +60,9 @@ def _histograms(
     ((low, high),) = connection.execute(query).fetchall()
     if low is None:
         return
-    width = (high - low) // bins + 1
+    # Widths of powers of two, from their multiples on: two versions of data have edges in common.
+    width = 1 << ((high - low) // bins).bit_length()
+    low -= low % width
     query = f"SELECT split, ({name} - ?) // ?, count(*) FROM features GROUP BY ALL"  # noqa: S608 # a name of this file
     rows = connection.execute(query, [low, width]).fetchall()
     found = {(split, number): count for split, number, count in rows}
@@ -89,6 +93,16 @@ def _counts(
 def _shown(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     query = (
         f"SELECT {name} FROM features WHERE {name} IS NOT NULL GROUP BY {name} "  # noqa: S608 # a name of this file
-        f"HAVING count(*) >= {_FEWEST_ROWS} ORDER BY {name} LIMIT {_MOST_CATEGORIES}"
+        f"HAVING count(*) >= {_FEWEST_ROWS} ORDER BY {name}"
     )
-    return [value for (value,) in connection.execute(query).fetchall()]
+    values = [value for (value,) in connection.execute(query).fetchall()]
+    return _fit_to_show(values)[:_MOST_CATEGORIES]
+
+
+def _fit_to_show(values: list[str]) -> list[str]:
+    """Leaves out what looks like personal data or a secret, however often it stands."""
+    if not values:
+        return []
+    found = measure(pl.Series(values, dtype=pl.String), ("pii", "secret"))
+    private = found["pii"] | found["secret"]
+    return [value for value, hide in zip(values, private, strict=True) if not hide]

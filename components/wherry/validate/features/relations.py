@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wherry.validate.features.store import database, parquet
+import duckdb
+
+from wherry.validate.features.store import MEMORY, database, parquet
+
+_MOST_MEMORY: Final = 2048
+"""MB after which data is too odd for one machine's memory."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,22 @@ def relate(seen: Path, near: Path | None, columns: Collection[str], target: Path
         columns: the names that the table is to have, in order.
         target: the Parquet file to write; what does not fit in memory spills beside it.
     """
+    memory = MEMORY
+    while True:
+        try:
+            return _relate(seen, near, columns, target, memory)
+        except duckdb.OutOfMemoryException:
+            # A join cannot spill all of its keys: some hundred million odd rows need more.
+            if memory >= _MOST_MEMORY:
+                raise
+            memory *= 2
+
+
+def _relate(
+    seen: Path, near: Path | None, columns: Collection[str], target: Path, memory: int
+) -> None:
     related = [name for name in columns if name in RELATIONS]
-    with database(target.parent) as connection:
+    with database(target.parent, memory) as connection:
         connection.execute(f"CREATE VIEW seen AS FROM {parquet(seen)}")
         if near is not None:
             connection.execute(f"CREATE VIEW near AS FROM {parquet(near)}")

@@ -7,18 +7,23 @@ from typing import Final
 
 import duckdb
 
-_MEMORY: Final = "192MB"
-"""Beyond it DuckDB spills to disk; measured to hold the relations of 5M rows."""
-_THREADS: Final = 2
-"""Each thread has buffers of its own: more of them would need more memory."""
+MEMORY: Final = 128
+"""MB that a database takes at first; beyond it DuckDB spills to disk. The relations of 5M rows
+stay below it, even if every row has a copy."""
 
 
 @contextmanager
-def database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Opens a database in memory that spills below `folder`."""
+def database(folder: Path, memory: int = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Opens a database in memory that spills below `folder`.
+
+    Args:
+        folder: a private one.
+        memory: most that it may take, in MB.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": _MEMORY,
-        "threads": _THREADS,
+        "memory_limit": f"{memory}MB",
+        # A second thread needs buffers of its own, and saves no CPU.
+        "threads": 1,
         "temp_directory": str(folder / "spill"),
         "preserve_insertion_order": False,
         # Nothing is ever fetched: every reader that is used is built in.
