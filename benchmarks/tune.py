@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 from rich.console import Console
 from rich.table import Table
@@ -312,13 +313,13 @@ def _wherry(task: dict[str, Any]) -> dict[str, float]:
     from wherry.tune.step import tune
 
     told: dict[str, float] = {}
-    if not task["settings"].get("shared", True):
-        room.shared_prefix = lambda _examples: 0
+    plain = not task["settings"].get("shared", True)
+    nothing = patch.object(room, "shared_prefix", lambda _examples: 0)
     parts, recipe = (
         Parts.verified(Path(task["data"]), Path(task["base"]), None, None),
         _recipe(task),
     )
-    with room.open_bench(parts, recipe) as own:
+    with nothing if plain else contextlib.nullcontext(), room.open_bench(parts, recipe) as own:
         with _timed(told):
             tune(own.train, (), own.learner, recipe, Silent(), time.monotonic)
         own.learner.model.save(Path(task["adapter"]), str(task["base"]))

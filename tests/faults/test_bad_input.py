@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,25 +32,27 @@ class Done:
     """Resident bytes at most."""
 
 
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+open(sys.argv[1], "w").write(str(peak * 1024))
+sys.exit(code)
+"""
+"""Runs a command from a small process: a child's peak begins with its parent's memory."""
+
+
 def called(folder: Path, *command: str, **environment: str) -> Done:
     """Runs a command in a folder and watches its memory."""
-    with (folder / "log").open("w+b") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "WHERRY_HOME": str(folder / ".wherry"), **environment},
-            preexec_fn=_no_core,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        log.seek(0)
-        said = log.read().decode(errors="replace")
-    return Done(os.waitstatus_to_exitcode(status), said, usage.ru_maxrss * 1024)
-
-
-def _no_core() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    peak = folder / "peak"
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(peak), *command],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "WHERRY_HOME": str(folder / ".wherry"), **environment},
+    )
+    return Done(done.returncode, done.stdout.decode(errors="replace"), int(peak.read_text()))
 
 
 def suite(folder: Path, **changes: object) -> Path:
@@ -229,6 +230,7 @@ def test_raw_personal_data_is_in_no_report_log_or_result(tmp_path: Path) -> None
     )  # fmt: skip
     assert done.code == 1
     assert "pii_email" in done.out
-    for file in [*tmp_path.rglob("*"), tmp_path / "log"]:
+    assert canary not in done.out
+    for file in tmp_path.rglob("*"):
         if file.is_file() and file.name != "a.jsonl":
             assert canary.encode() not in file.read_bytes(), file
