@@ -148,7 +148,7 @@ def _measure(place: Place, options: argparse.Namespace) -> bool:
     runs = _rounds(place, [SAME, DEFAULT, *peers], options.repeats or (1 if options.quick else 3))
     figures = [*_against(SAME, peers, runs, missing), *_against(DEFAULT, peers, runs, missing)]
     _show(list(runs.values()), runs[DEFAULT.name], "trainer")
-    singles = {} if options.quick else _rounds(place, ABLATION, 1)
+    singles, failed = ({}, []) if options.quick else _singles(place, ABLATION)
     if singles:
         _show(list(singles.values()), runs[DEFAULT.name], "wherry's defaults, but")
     table = Table("against the best peer", "ratio", "goal", "", box=None)
@@ -156,8 +156,8 @@ def _measure(place: Place, options: argparse.Namespace) -> bool:
         missed = "" if figure.ok else "missed"
         table.add_row(figure.name, f"{figure.value:.2f}", figure.goal, missed)
     Console(highlight=False).print(table)
-    ok = all(figure.ok for figure in figures)
-    given = {"threads": place.threads, "missing": missing}
+    ok = all(figure.ok for figure in figures) and not failed
+    given = {"threads": place.threads, "missing": missing, "failed": failed}
     told = {"runs": [asdict(r) for r in (*runs.values(), *singles.values())], **given}
     print(json.dumps({"figures": [asdict(figure) for figure in figures], **told, "ok": ok}))
     return ok
@@ -170,6 +170,18 @@ def _rounds(place: Place, trainers: Sequence[Trainer], repeats: int) -> dict[str
         for trainer in trainers:
             found[trainer.name].append(_run(place, trainer))
     return {name: _median(runs) for name, runs in found.items()}
+
+
+def _singles(place: Place, trainers: Sequence[Trainer]) -> tuple[dict[str, Run], list[str]]:
+    """Gives one run of each setting, and the names of those that did not get through."""
+    found, failed = {}, []
+    for trainer in trainers:
+        try:
+            found[trainer.name] = _run(place, trainer)
+        except subprocess.CalledProcessError as error:
+            print(f"{trainer.name}: failed with exit status {error.returncode}", file=sys.stderr)
+            failed.append(trainer.name)
+    return found, failed
 
 
 def _median(runs: list[Run]) -> Run:
