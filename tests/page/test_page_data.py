@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from wherry.page.data.checks import broken_plot, checks_of, named, reason_of
-from wherry.page.data.cleaning import steps_of
-from wherry.page.data.faults import faults_of, set_aside_causes
-from wherry.page.data.spread import spread_of
 
 from tests.report.records import LABELS, validation
 from wherry.contracts.dataset import Cleaned
 from wherry.contracts.validation import Column, Expectation, Quarantined, ReasonCount
+from wherry.page.data.checks import broken_plot, checks_of, named, reason_of
+from wherry.page.data.cleaning import steps_of
+from wherry.page.data.faults import faults_of, set_aside_causes
+from wherry.page.data.spread import spread_of
 
 LENGTHS = "expect_column_values_to_be_between"
 

@@ -62,7 +62,8 @@ def test_learning_lowers_the_loss_and_measuring_does_not(base: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"micro_batch": 1}, {"micro_batch": 2}, {"recompute": True}])
 def test_what_only_saves_memory_changes_no_loss(base: Path, change: dict[str, int]) -> None:
-    whole, saving = learner(base), learner(base, replace(RECIPE, **change))  # type: ignore[arg-type]
+    saving = learner(base, replace(RECIPE, **change), PREFIX)  # type: ignore[arg-type]
+    whole = learner(base, prefix=PREFIX)
     for _ in range(3):
         assert saving.learn(BATCH, 1e-2) == pytest.approx(whole.learn(BATCH, 1e-2), rel=1e-4)
 

@@ -59,7 +59,8 @@ class Trainable:
         self._adapted = self._with_method(plain) if start is None else _going_on(plain, start)
         self._base: Any = plain
         # Virtual tokens stand before everything: nothing is shared that could be computed once.
-        shared = [] if settings.method in VIRTUAL else list(prefix)
+        # And transformers keeps no cache where activations are computed again.
+        shared = [] if settings.method in VIRTUAL or settings.recompute else list(prefix)
         self._prefix = torch.tensor([shared], dtype=torch.long, device=self.device)
         if settings.recompute:
             plain.gradient_checkpointing_enable({"use_reentrant": False})
