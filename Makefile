@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs clean help
+.PHONY: demo test nightly check docs clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -15,6 +15,10 @@ demo: $(READY) ## from the versioned data to a served, gated release and its rep
 
 test: $(READY) ## every test, quick ones first
 	@bash scripts/test.sh $(BIN)
+
+nightly: $(READY) ## the tests that take minutes each, and the quick form of every benchmark
+	@$(BIN)/pytest -m nightly --durations=10
+	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python $$each --quick; done
 
 check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ TYPES = {"gemma3": "gemma3_text", "phi2": "phi"}
 """transformers' name of an architecture, where it is not llama.cpp's."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_estimates_lie_near_the_peaks_of_real_processes() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "memory.py", "--quick"],

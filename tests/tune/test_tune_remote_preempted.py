@@ -46,7 +46,10 @@ def terminated_at(process: subprocess.Popen[str], common: Path, step: int) -> st
     return process.communicate(timeout=60)[1]
 
 
-@pytest.mark.parametrize("start", [ALONE, TWO], ids=["alone", "two-ranks"])
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(ALONE, id="alone"), pytest.param(TWO, id="two-ranks", marks=pytest.mark.nightly)],
+)
 def test_the_next_machine_goes_on_from_the_very_step(tuned: "Tuner", start: list[str]) -> None:
     common = tuned.folder / "common"
     first = started(tuned, start, "parts", ".one")

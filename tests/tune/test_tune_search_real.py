@@ -115,7 +115,7 @@ def test_the_same_search_twice_at_once_is_a_conflict(tuned: "Tuner") -> None:
             searched(tuned, trials=2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.faults
 def test_a_search_killed_in_a_trial_ends_as_one_that_was_not(
     tuned: "Tuner", monkeypatch: pytest.MonkeyPatch
