@@ -1,5 +1,7 @@
 """Tuning as a KFP component."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
@@ -15,21 +17,27 @@ def tune(
     metrics: Output[Metrics],
     settings: str = "",
     job: str = "",
+    start: Optional[Input[Model]] = None,  # noqa: UP045 - KFP reads no `X | None`
+    teacher: Optional[Input[Model]] = None,  # noqa: UP045 - KFP reads no `X | None`
 ) -> None:
     """Tunes a base model on the train split.
 
     Args:
         dataset: a validated `Dataset` with the splits train and eval.
         base: the base model's folder, from `fetch_base`.
-        adapter: a LoRA adapter in PEFT's form, sealed.
+        adapter: an adapter in PEFT's form, or the whole model where the method is full; sealed.
         curve: the `LossCurve` of the run.
         metrics: its eval loss, tokens per second and steps, for the KFP page.
         settings: a `TuneSettings` as JSON.
         job: a `TuneJobSettings` as JSON: where it is carried out, if not in this task.
+        start: an adapter to go on training, if any.
+        teacher: the model to learn from, where the objective has one.
     """
+    import json
     from pathlib import Path
 
     from wherry.contracts.curve import LossCurve
+    from wherry.contracts.files import write_atomic
     from wherry.tune.run import run
 
     run(
@@ -38,7 +46,12 @@ def tune(
         Path(adapter.path),
         Path(curve.path),
         settings,
+        start=Path(start.path) if start else None,
+        teacher=Path(teacher.path) if teacher else None,
         job=job,
     )
-    for name, value in LossCurve.read(Path(curve.path)).headline.items():
+    headline = LossCurve.read(Path(curve.path)).headline
+    # A file too: KFP's local runner takes an output without one for lost, and tunes again.
+    write_atomic(Path(metrics.path), json.dumps(headline, indent=2).encode())
+    for name, value in headline.items():
         metrics.log_metric(name, value)
