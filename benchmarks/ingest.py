@@ -23,12 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich import porcelain
-from rich.console import Console
-from rich.table import Table
+
+from figures import Figure, conclude
 
 ROW_BYTES = 1000
 RATIO = 1.5
@@ -58,17 +58,6 @@ run(Path(sys.argv[2]), sys.argv[1], settings=sys.argv[3])
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measured number beside what is promised."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str = ""
-    ok: bool = True
-
-
-@dataclass(frozen=True)
 class Spent:
     """What a process took."""
 
@@ -87,14 +76,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), quick=quick)
-    table = Table("figure", "value", "goal", "", box=None)
-    for figure in figures:
-        value = f"{figure.value:,.3g} {figure.unit}"
-        table.add_row(figure.name, value, figure.goal, "" if figure.ok else "missed")
-    Console(highlight=False).print(table)
-    ok = all(figure.ok for figure in figures)
-    print(json.dumps({"figures": [asdict(figure) for figure in figures], "ok": ok}))
-    raise SystemExit(0 if ok else 1)
+    conclude(figures)
 
 
 def measure(folder: Path, *, quick: bool) -> list[Figure]:

@@ -19,8 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
+from figures import Figure, at_least, at_most, conclude
 
 SIZES: Final = (10_000, 100_000, 1_000_000)
 FLAT: Final = 5_000_000
@@ -93,17 +92,6 @@ out, and what stands in other languages."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measured number beside what is promised."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str = ""
-    ok: bool = True
-
-
-@dataclass(frozen=True)
 class Run:
     """What one process used, and what it said."""
 
@@ -126,14 +114,7 @@ def main() -> None:
         print(json.dumps(asdict(_judged(options.side, options.folder))))
         return
     figures = measure(quick=options.quick)
-    table = Table("figure", "value", "goal", "", box=None)
-    for figure in figures:
-        value = f"{figure.value:,.3g} {figure.unit}"
-        table.add_row(figure.name, value, figure.goal, "" if figure.ok else "missed")
-    Console(highlight=False).print(table)
-    ok = all(figure.ok for figure in figures)
-    print(json.dumps({"figures": [asdict(figure) for figure in figures], "ok": ok}))
-    raise SystemExit(0 if ok else 1)
+    conclude(figures)
 
 
 def measure(*, quick: bool) -> list[Figure]:
@@ -151,7 +132,7 @@ def measure(*, quick: bool) -> list[Figure]:
             large = _run("wherry", _made(Path(name), FLAT))
         figures.append(Figure(f"{FLAT:,} rows, Wherry", large.cpu, "CPU s"))
         figures.append(Figure(f"{FLAT:,} rows, Wherry", large.peak, "GB"))
-        figures.append(_at_most(f"memory, {FLAT:,} over {rows:,}", large.peak / peak, "x", 1.15))
+        figures.append(at_most(f"memory, {FLAT:,} over {rows:,}", large.peak / peak, "x", 1.15))
     return figures
 
 
@@ -163,14 +144,14 @@ def _compared(rows: int, ours: Run, theirs: Run, *, last: bool) -> list[Figure]:
     return [
         Figure(f"{size}, Wherry", ours.cpu, "CPU s"),
         Figure(f"{size}, Great Expectations", theirs.cpu, "CPU s"),
-        _at_least(f"{size}, times less CPU", ratio, "x", 6)
+        at_least(f"{size}, times less CPU", ratio, "x", 6)
         if last
         else Figure(f"{size}, times less CPU", ratio, "x"),
-        _at_most(f"{size}, Wherry", ours.peak, "GB", 0.8)
+        at_most(f"{size}, Wherry", ours.peak, "GB", 0.8)
         if last
         else Figure(f"{size}, Wherry", ours.peak, "GB"),
         Figure(f"{size}, Great Expectations", theirs.peak, "GB"),
-        _at_most(f"{size}, checks that the sides differ in", len(odd), "", 0),
+        at_most(f"{size}, checks that the sides differ in", len(odd), "", 0),
     ]
 
 
@@ -341,14 +322,6 @@ def _row(number: int, split: str) -> dict[str, Any]:
         "label": label,
         "group": f"group-{number // 4}",
     }
-
-
-def _at_most(name: str, value: float, unit: str, goal: float) -> Figure:
-    return Figure(name, round(value, 3), unit, f"≤ {goal:g} {unit}", value <= goal)
-
-
-def _at_least(name: str, value: float, unit: str, goal: float) -> Figure:
-    return Figure(name, round(value, 3), unit, f"≥ {goal:g} {unit}", value >= goal)
 
 
 if __name__ == "__main__":

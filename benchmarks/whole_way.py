@@ -13,14 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
+from figures import Figure, at_least, at_most, conclude
 from wherry.contracts import Scores
 from wherry.runtime.plan import read_plan
 
@@ -31,17 +29,6 @@ SHARES = ("accuracy", "label_accuracy", "macro_f1")
 COSTS = ("size", "peak_memory", "decode_speed", "first_token")
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured number beside what is promised."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str = ""
-    ok: bool = True
-
-
 def main() -> None:
     """Runs, prints a table, prints the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -49,14 +36,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), quick=quick)
-    table = Table("figure", "value", "goal", "", box=None)
-    for figure in figures:
-        value = f"{figure.value:,.3g} {figure.unit}"
-        table.add_row(figure.name, value, figure.goal, "" if figure.ok else "missed")
-    Console(highlight=False).print(table)
-    ok = all(figure.ok for figure in figures)
-    print(json.dumps({"figures": [asdict(figure) for figure in figures], "ok": ok}))
-    raise SystemExit(0 if ok else 1)
+    conclude(figures)
 
 
 def measure(folder: Path, *, quick: bool) -> list[Figure]:
@@ -65,8 +45,8 @@ def measure(folder: Path, *, quick: bool) -> list[Figure]:
     state = folder / ".wherry"
     try:
         first, again = (_run(settings, state) for _ in range(2))
-        figures = [*_stages(state), _at_most("first run", first, "s", 300)]
-        figures += [_at_most("second run", again, "s", 30), *_scores(state, quick=quick)]
+        figures = [*_stages(state), at_most("first run", first, "s", 300)]
+        figures += [at_most("second run", again, "s", 30), *_scores(state, quick=quick)]
     finally:
         _wherry(state, "stop", check=False)
     return figures
@@ -131,17 +111,9 @@ def _scores(state: Path, *, quick: bool) -> list[Figure]:
     figures += [value("quantized", metric) for metric in COSTS]
     for metric in ("accuracy", "label_accuracy"):
         gain = value("tuned", metric).value - value("base", metric).value
-        figures.append(_at_least(f"gain in {metric}", gain, "points", 0 if quick else 40))
+        figures.append(at_least(f"gain in {metric}", gain, "points", 0 if quick else 40))
     lost = value("tuned", "accuracy").value - value("quantized", "accuracy").value
-    return [*figures, _at_most("lost by quantization", lost, "points", 100 if quick else 2)]
-
-
-def _at_most(name: str, value: float, unit: str, goal: float) -> Figure:
-    return Figure(name, round(value, 2), unit, f"≤ {goal:g} {unit}", value <= goal)
-
-
-def _at_least(name: str, value: float, unit: str, goal: float) -> Figure:
-    return Figure(name, round(value, 2), unit, f"≥ {goal:g} {unit}", value >= goal)
+    return [*figures, at_most("lost by quantization", lost, "points", 100 if quick else 2)]
 
 
 if __name__ == "__main__":
