@@ -10,13 +10,13 @@ from tests.fakes.targets import CANDIDATE, PUBLIC, FakeEndpoint, FakeTarget
 from wherry.contracts import Code, Deployment, Lineage, Message, Release, Row, Source, digest_bytes
 from wherry.contracts.errors import ConflictError, DataError, DeployError
 from wherry.deploy.settings import DeploySettings
-from wherry.deploy.step import Question, deploy, pick
+from wherry.deploy.step import Plan, Question, deploy, pick
 from wherry.progress import Silent
 
 OLD, NEW = digest_bytes(b"old"), digest_bytes(b"new")
 ANSWERS = {"asthma": "lung", "otitis": "ear", "acne": "skin"}
 QUESTIONS = [Question((Message("user", asked),), label) for asked, label in ANSWERS.items()]
-SETTINGS = DeploySettings(smoke_rows=3, smoke_min_correct=2)
+PLAN = Plan(DeploySettings(smoke_rows=3, smoke_min_correct=2), tuple(QUESTIONS))
 
 
 def release(version: int = 2) -> Release:
@@ -52,9 +52,7 @@ def go(
     generation: int = 2,
 ) -> Deployment:
     endpoints = {CANDIDATE: endpoint or candidate(), PUBLIC: public or candidate()}
-    return deploy(
-        release(), generation, QUESTIONS, target, endpoints.__getitem__, SETTINGS, Silent()
-    )
+    return deploy(release(), generation, PLAN, target, endpoints.__getitem__, Silent())
 
 
 def test_a_first_deploy_is_proved_and_promoted() -> None:

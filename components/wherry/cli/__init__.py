@@ -5,11 +5,13 @@ import sys
 import click
 
 import wherry
+from wherry.cli.audit import audit
 from wherry.cli.compile import compile_pipeline
 from wherry.cli.data import data
 from wherry.cli.doctor import doctor
 from wherry.cli.failure import show_failure
 from wherry.cli.models import models
+from wherry.cli.moves import approve, promote, rollback
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.status import status, stop
@@ -23,7 +25,10 @@ def cli() -> None:
     """Takes a small language model from versioned data to a gated, served release."""
 
 
-for command in (run, compile_pipeline, status, models, data, serve, stop, doctor, validate):
+for command in (
+    *(run, compile_pipeline, status, models, promote, rollback, approve, audit),
+    *(data, serve, stop, doctor, validate),
+):
     cli.add_command(command)
 
 

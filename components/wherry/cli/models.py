@@ -6,8 +6,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from wherry.cli.moves import reconcile, retire, revoke
 from wherry.cli.options import debug_option, json_option
 from wherry.cli.suggest import suggest
+from wherry.cli.versions import COMMANDS
 from wherry.contracts import Release, Scores
 from wherry.ledger import Ledger
 from wherry.workspace import state
@@ -35,7 +37,8 @@ def models(ctx: click.Context, as_json: bool) -> None:
         _list((ctx.obj or {}).get("name"), as_json)
 
 
-models.add_command(suggest)
+for command in (suggest, *COMMANDS, retire, revoke, reconcile):
+    models.add_command(command)
 
 
 def _list(name: str | None, as_json: bool) -> None:

@@ -33,6 +33,8 @@ class Blessing(Record):
     checks: tuple[Check, ...]
     champion_digest: Digest | None = None
     """The live version that it was compared with, if there was one."""
+    required_approvals: tuple[str, ...] = ()
+    """The parts, such as ``release-manager``, in each of which another person must approve."""
     schema: Literal["wherry.blessing/1"] = "wherry.blessing/1"
 
     @property

@@ -138,6 +138,39 @@ class GateRefusedError(WherryError):
     exit_code = EXIT_REFUSED
 
 
+class ApprovalError(WherryError):
+    """An approval is missing, too late, or by somebody who may not give it."""
+
+    code = "E_APPROVAL"
+    exit_code = EXIT_REFUSED
+
+
+class RoleError(WherryError):
+    """The roles policy does not let this actor do this."""
+
+    code = "E_ROLE"
+    exit_code = EXIT_REFUSED
+
+
+class WithdrawnError(WherryError):
+    """The version is retired or revoked, or may not be while it is needed."""
+
+    code = "E_WITHDRAWN"
+    exit_code = EXIT_REFUSED
+
+
+class SigningKeyError(WherryError):
+    """There is no key to sign or to verify with, or it may not be used: unknown, revoked, open."""
+
+    code = "E_KEY"
+
+
+class SignatureError(WherryError):
+    """A statement is not signed, or was changed after it was."""
+
+    code = "E_SIGNATURE"
+
+
 class ConflictError(WherryError):
     """Somebody else changed the same record first."""
 
@@ -149,6 +182,12 @@ class StoreError(WherryError):
     """The release store cannot be opened or does not hold together."""
 
     code = "E_STORE"
+
+
+class MirrorError(WherryError):
+    """Another registry does not answer, or does not take what the store holds."""
+
+    code = "E_MIRROR"
 
 
 class PortError(WherryError):

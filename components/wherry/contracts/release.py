@@ -38,6 +38,10 @@ class Lineage:
     code: Code
 
 
+ReleaseState = Literal["registered", "retired", "revoked"]
+"""``retired``: no longer to be promoted; ``revoked``: withdrawn as unfit, never to run again."""
+
+
 @dataclass(frozen=True)
 class Release(Record):
     """One immutable version of a model."""
@@ -51,7 +55,7 @@ class Release(Record):
     """Where the file lies, content-addressed."""
     size: int
     """In bytes."""
-    state: Literal["registered", "retired"]
+    state: ReleaseState
     created: str
     """UTC, RFC 3339. For people: order follows `version`."""
     lineage: Lineage

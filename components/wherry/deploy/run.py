@@ -19,9 +19,9 @@ from wherry.deploy.adapters.http import HttpEndpoint
 from wherry.deploy.adapters.local.servers import Servers, checked
 from wherry.deploy.adapters.local.target import LocalTarget
 from wherry.deploy.settings import DeploySettings
-from wherry.deploy.step import deploy, pick
+from wherry.deploy.step import Plan, deploy, pick
 from wherry.ledger import CHAMPION, Ledger
-from wherry.progress import stage
+from wherry.progress import Report, stage
 from wherry.workspace import state, workspace
 
 _PROBE_SECONDS = 5.0
@@ -49,30 +49,62 @@ def run(
         wanted = Release.read(release)
         Manifest.verified(dataset)
         rows = Dataset.read(dataset / DATASET_NAME).rows(dataset, "test")
-        name = chosen.name or wanted.name
-
-        def connect(url: str) -> HttpEndpoint:
-            return HttpEndpoint(
-                url, name, tokens=chosen.smoke_tokens, timeout=chosen.request_timeout
-            )
-
-        servers = _servers(wanted.name)
-        with _given_back(wanted, recorded=not generation), servers.alone():
-            live = deploy(
-                wanted,
-                generation or _generation(wanted),
-                pick(rows, chosen.smoke_rows),
-                LocalTarget(servers, _verified_file(wanted), chosen, connect),
-                connect,
-                chosen,
-                report,
-            )
+        plan = Plan(chosen, tuple(pick(rows, chosen.smoke_rows)))
+        live = _deployed(wanted, generation, plan, report)
         live.write(deployment)
-        if not generation:
-            with Ledger.open(state()) as ledger:
-                ledger.record_deployment(live)
         report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
     return live.url
+
+
+def follow(name: str) -> Deployment | None:
+    """Brings what is served here to where the champion points now, as it was deployed last.
+
+    It needs nothing but the store and the file: the settings and the questions of the smoke test
+    were kept.
+
+    Args:
+        name: the model's name.
+
+    Returns:
+        What is live now; None if nothing of this model was ever deployed here.
+    """
+    kept = _plan(name)
+    if not kept.is_file():
+        return None
+    with Ledger.open(state()) as ledger:
+        wanted = ledger.release_at_alias(name, CHAMPION)
+    if wanted is None:
+        return None
+    with stage("deploy") as report:
+        live = _deployed(wanted, 0, Plan.read(kept), report)
+        report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
+    return live
+
+
+def _deployed(wanted: Release, generation: int, plan: Plan, report: Report) -> Deployment:
+    settings = plan.settings
+    name = settings.name or wanted.name
+
+    def connect(url: str) -> HttpEndpoint:
+        return HttpEndpoint(
+            url, name, tokens=settings.smoke_tokens, timeout=settings.request_timeout
+        )
+
+    servers = _servers(wanted.name)
+    with _given_back(wanted, recorded=not generation), servers.alone():
+        live = deploy(
+            wanted,
+            generation or _generation(wanted),
+            plan,
+            LocalTarget(servers, _verified_file(wanted), settings, connect),
+            connect,
+            report,
+        )
+        plan.write(_plan(wanted.name))
+    if not generation:
+        with Ledger.open(state()) as ledger:
+            ledger.record_deployment(live)
+    return live
 
 
 @contextmanager
@@ -135,6 +167,10 @@ def stop(name: str) -> bool:
     servers = _servers(name)
     with servers.alone():
         return servers.stop()
+
+
+def _plan(name: str) -> Path:
+    return _servers(name).folder / f"{name}.plan.json"
 
 
 def _servers(name: str) -> Servers:

@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol
 
 from wherry.contracts import Deployment, Digest, Message, Release, Row
 from wherry.contracts.errors import ConflictError, DataError, DeployError
+from wherry.contracts.record import Record
 from wherry.deploy.settings import DeploySettings
 from wherry.progress import Report
 
@@ -20,6 +21,16 @@ class Question:
 
     prompt: tuple[Message, ...]
     answer: str
+
+
+@dataclass(frozen=True)
+class Plan(Record):
+    """How a model is deployed: kept, so that another version can follow without its run."""
+
+    settings: DeploySettings
+    questions: tuple[Question, ...]
+    """Held-out, for the smoke test; the first is a deployment's example."""
+    schema: Literal["wherry.deploy-plan/1"] = "wherry.deploy-plan/1"
 
 
 class Endpoint(Protocol):
@@ -94,10 +105,9 @@ class Smoke:
 def deploy(
     release: Release,
     generation: int,
-    questions: Sequence[Question],
+    plan: Plan,
     target: Target,
     connect: Callable[[str], Endpoint],
-    settings: DeploySettings,
     report: Report,
 ) -> Deployment:
     """Makes a release the live one, or leaves everything as it was.
@@ -105,10 +115,9 @@ def deploy(
     Args:
         release: what to run.
         generation: of the alias that it is deployed for.
-        questions: held-out, for the smoke test.
+        plan: what the smoke test asks and demands.
         target: the platform.
         connect: gives the endpoint at an address.
-        settings: what the smoke test demands.
         report: told how far it is.
 
     Raises:
@@ -116,6 +125,7 @@ def deploy(
         DeployError: if the candidate does not start or fails its smoke test.
     """
     _refuse_older(release, generation, target.current())
+    questions, settings = plan.questions, plan.settings
     wanted = _wanted(release, generation, questions[0], target, settings)
     if target.serves(release):
         smoke = ask(connect(target.url), release.digest, questions, settings, report)

@@ -2,11 +2,16 @@
 
 from wherry.ledger.artifacts import Artifacts
 from wherry.ledger.chain import canonical
+from wherry.ledger.history import Pointed
+from wherry.ledger.history import at as pointed_at
+from wherry.ledger.history import moves as alias_moves
 from wherry.ledger.records import (
+    CHALLENGER,
     CHAMPION,
     PREVIOUS,
     Actor,
     Alias,
+    Approval,
     AuditRow,
     Candidate,
     Verification,
@@ -15,16 +20,21 @@ from wherry.ledger.rules import check_blessing, check_label
 from wherry.ledger.store import Ledger
 
 __all__ = [
+    "CHALLENGER",
     "CHAMPION",
     "PREVIOUS",
     "Actor",
     "Alias",
+    "Approval",
     "Artifacts",
     "AuditRow",
     "Candidate",
     "Ledger",
+    "Pointed",
     "Verification",
+    "alias_moves",
     "canonical",
     "check_blessing",
     "check_label",
+    "pointed_at",
 ]

@@ -1,26 +1,26 @@
 """What may change in the store, under which conditions, and the audit row it leaves."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from wherry.contracts import Deployment, Release
 from wherry.contracts.errors import ConflictError, GateRefusedError
 from wherry.ledger import events
-from wherry.ledger.chain import sealed
+from wherry.ledger.journal import Journal
 from wherry.ledger.records import (
+    CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    Actor,
     Alias,
-    AuditRow,
     Candidate,
     Evidence,
     Move,
     Previous,
     Switch,
 )
-from wherry.ledger.tables import Tables
+from wherry.ledger.standing import Standing, check_fit
+
+if TYPE_CHECKING:
+    from wherry.ledger.tables import Tables  # loads SQLAlchemy
 
 
 class Changes:
@@ -28,22 +28,14 @@ class Changes:
 
     Args:
         tables: where they are made.
-        actor: who makes them.
-        clock: gives the time in UTC.
-        new_id: gives an id for a change that has no key.
+        journal: where they leave their audit rows.
+        standing: what makes a version fit to go live.
     """
 
-    def __init__(
-        self,
-        tables: Tables,
-        actor: Actor,
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-    ) -> None:
+    def __init__(self, tables: "Tables", journal: Journal, standing: Standing) -> None:
         self._tables = tables
-        self._actor = actor
-        self._clock = clock
-        self._new_id = new_id
+        self._journal = journal
+        self._standing = standing
 
     def register(self, candidate: Candidate) -> Release:
         """Adds a version, or gives the one that this name and digest already are."""
@@ -51,12 +43,12 @@ class Changes:
         if known and (release := self._tables.release(candidate.name, known)):
             return release
         version = self._tables.last_version(candidate.name) + 1
-        release = events.release_of(candidate, version, self._now())
+        release = events.release_of(candidate, version, self._journal.now())
         record = release.to_json()
         evidence = Evidence(candidate.blessing, candidate.scores).to_json()
         self._tables.add_version(release, record, evidence)
         row = events.registered(release, candidate, events.pair_digest(record, evidence))
-        self._record(row, f"register:{release.name}:{release.digest}")
+        self._journal.write(row, events.register_key(release.name, release.digest))
         return release
 
     def switch(self, asked: Switch, release: Release) -> int:
@@ -67,11 +59,14 @@ class Changes:
         _check_generation(asked, at)
         if at and at.version == asked.version:
             return at.generation
-        self._check_blessed(release)
+        self._check_fit(release)
+        if asked.alias != CHALLENGER:
+            self._standing.check_approved(release)
         moves = [self._tables.set_alias(asked.name, asked.alias, asked.version)]
         if at and asked.alias == CHAMPION:
             moves.append(self._tables.set_alias(asked.name, PREVIOUS, at.version))
-        self._record(events.switched(asked, release, tuple(moves), self._previous(at)), asked.key)
+        row = events.switched(asked, release, tuple(moves), self._previous(at))
+        self._journal.write(row, asked.key)
         return moves[0].generation
 
     def deploy(self, deployment: Deployment) -> None:
@@ -80,15 +75,8 @@ class Changes:
         if deployment == last:
             return
         _check_deployment(deployment, last, self._tables.alias(deployment.name, CHAMPION))
-        row = self._record(events.deployed(deployment), "")
+        row = self._journal.write(events.deployed(deployment))
         self._tables.add_deployment(row.seq, deployment)
-
-    def _record(self, row: AuditRow, key: str) -> AuditRow:
-        seq, prev = self._tables.head()
-        row = replace(row, seq=seq + 1, prev=prev, event_id=key or self._new_id())
-        row, text = sealed(replace(row, ts=self._now(), actor=self._actor))
-        self._tables.add_row(row, text)
-        return row
 
     def _done(self, asked: Switch) -> int:
         row = self._tables.row(asked.key) if asked.key else None
@@ -108,16 +96,15 @@ class Changes:
             return None
         return Previous(at.version, release.digest, at.generation)
 
-    def _check_blessed(self, release: Release) -> None:
+    def _check_fit(self, release: Release) -> None:
+        # As it stands now, not as the caller found it before the lock.
+        check_fit(self._tables.release(release.name, release.version) or release)
         blessing = self._tables.evidence(release.name, release.version).blessing
         if not blessing.passed or blessing.model_digest != release.digest:
             raise GateRefusedError(
                 f"{release.name} v{release.version} has no blessing for {release.digest}.",
                 remedy="Release the file through the gate; then ask whether the store was edited.",
             )
-
-    def _now(self) -> str:
-        return self._clock().astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _target(move: Move) -> tuple[str, int]:

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from wherry.contracts import Deployment, Digest, Release, digest_bytes
 from wherry.ledger.records import (
+    Approval,
+    Approved,
     AuditRow,
     Candidate,
     Decision,
@@ -13,6 +15,7 @@ from wherry.ledger.records import (
     Previous,
     Subject,
     Switch,
+    Withdrawal,
 )
 from wherry.ledger.rules import shipped_scores
 
@@ -65,6 +68,30 @@ def switched(
         previous=previous,
         reason=asked.reason,
     )
+
+
+def register_key(name: str, digest: Digest) -> str:
+    """Gives the event of a version's registration: one a name and digest."""
+    return f"register:{name}:{digest}"
+
+
+def approved(approval: Approval) -> AuditRow:
+    """Says that a person approved a version, and what that means."""
+    return AuditRow(
+        action="approve",
+        model=Subject(approval.name, approval.version, approval.digest),
+        approval=Approved(
+            meaning=approval.meaning,
+            policy_digest=approval.policy_digest,
+            record_digest=digest_bytes(approval.to_json().encode()),
+            role=approval.role,
+        ),
+    )
+
+
+def withdrawn(release: Release, action: Withdrawal, reason: str) -> AuditRow:
+    """Says that a version was retired or revoked, and why."""
+    return AuditRow(action=action, model=_subject(release), reason=reason)
 
 
 def deployed(deployment: Deployment) -> AuditRow:

@@ -10,11 +10,14 @@ CHAMPION: Final = "champion"
 """The alias that is deployed."""
 PREVIOUS: Final = "previous"
 """Follows `CHAMPION`: the version that it pointed at before."""
+CHALLENGER: Final = "challenger"
+"""A version on trial: it serves nobody, so that it needs no approval yet."""
 GENESIS: Final[Digest] = "sha256:" + 64 * "0"
 """Stands where the first audit row names the row before it."""
 
-Action = Literal["register", "promote", "rollback", "deploy"]
+Action = Literal["register", "approve", "promote", "rollback", "deploy", "retire", "revoke"]
 SwitchAction = Literal["promote", "rollback"]
+Withdrawal = Literal["retire", "revoke"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,34 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Approval(Record):
+    """A person's word that a version may go live; bound to its digest and its policy."""
+
+    name: str
+    version: int
+    digest: Digest
+    policy_digest: Digest
+    actor: Actor
+    meaning: str
+    """What the signature means, such as ``reviewed and released for use`` (21 CFR 11.50)."""
+    ts: str
+    """UTC, RFC 3339."""
+    role: str = ""
+    """The part that the approver acted in, as the policy names it."""
+    schema: Literal["wherry.approval/1"] = "wherry.approval/1"
+
+
+@dataclass(frozen=True)
+class Approved:
+    """An approval as its audit row tells it."""
+
+    meaning: str
+    policy_digest: Digest
+    record_digest: Digest
+    role: str = ""
+
+
+@dataclass(frozen=True)
 class Move:
     """One alias as a row leaves it."""
 
@@ -161,6 +192,7 @@ class AuditRow:
     moves: tuple[Move, ...] = ()
     previous: Previous | None = None
     deploy: Deployed | None = None
+    approval: Approved | None = None
     reason: str = ""
     seq: int = 0
     """Counted from 1 without gaps."""
@@ -186,3 +218,10 @@ class Verification:
     first_bad: int | None = None
     """The `seq` of the first bad row, or of the row that an edited table contradicts."""
     reason: str = ""
+    root: Digest = ""
+    """Root of the Merkle tree over the good rows."""
+    checkpoints: int = 0
+    """Signed checkpoints that the rows agree with."""
+    skewed: tuple[int, ...] = ()
+    """The first rows whose time is before that of the row before them: a clock was wrong. Order
+    is that of `seq`, so nothing else is."""

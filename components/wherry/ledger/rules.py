@@ -1,11 +1,18 @@
 """What must hold before the store changes: names, and evidence bound to one digest."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from wherry.contracts import Blessing, Scores, digest_record
-from wherry.contracts.errors import DigestError, GateRefusedError, MissingError, SettingsError
-from wherry.ledger.records import Candidate
+from wherry.contracts.errors import (
+    ApprovalError,
+    DigestError,
+    GateRefusedError,
+    MissingError,
+    SettingsError,
+)
+from wherry.ledger.records import Approval, Candidate
 
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SHIPPED: Final = "quantized"
@@ -66,6 +73,48 @@ def check_blessing(blessing: Blessing) -> None:
             f"{blessing.model_digest} has no blessing: {why}.",
             remedy="Improve the model or correct the policy, and run the pipeline again.",
         )
+
+
+def approval_missing(blessing: Blessing, given: Sequence[Approval]) -> str:
+    """Says which approvals are missing, in words; empty if none is.
+
+    Every part that the policy names takes a person of its own; an approval of another digest or
+    under another policy is none.
+
+    Args:
+        blessing: of the version.
+        given: what was approved, by whoever.
+    """
+    bound = (blessing.model_digest, blessing.policy_digest)
+    valid = [one for one in given if (one.digest, one.policy_digest) == bound]
+    open_parts = list(blessing.required_approvals)
+    people: set[str] = set()
+    for one in valid:
+        if one.role in open_parts and one.actor.id not in people:
+            open_parts.remove(one.role)
+            people.add(one.actor.id)
+    if not open_parts:
+        return ""
+    return f"its policy asks for the approval of {', '.join(open_parts)}, which nobody has given"
+
+
+def approval_part(blessing: Blessing, role: str) -> str:
+    """Gives the part in which an approval is given.
+
+    Raises:
+        ApprovalError: if it is none that the policy asks for, or several are open to choose from.
+    """
+    asked = blessing.required_approvals
+    if role in asked or (not role and not asked):
+        return role
+    if not role and len(asked) == 1:
+        return asked[0]
+    said = f"{role!r} is none of them" if role else "none was named"
+    parts = ", ".join(asked) or "nobody in particular"
+    raise ApprovalError(
+        f"the policy asks for the approval of {parts}; {said}.",
+        remedy="Name the part with --as, or leave it out where none is asked for.",
+    )
 
 
 def shipped_scores(scores: tuple[Scores, ...]) -> Scores:

@@ -1,37 +1,47 @@
 """The release store's public face: `Ledger`."""
 
-import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Self
 
 from wherry.contracts import ArtifactRef, Blessing, Deployment, Release, Scores
-from wherry.contracts.errors import DigestError, MissingError, SettingsError, StoreError
+from wherry.contracts.errors import DigestError, MissingError, SettingsError
 from wherry.ledger.actor import process_actor
+from wherry.ledger.address import store_address
 from wherry.ledger.artifacts import Artifacts
 from wherry.ledger.chain import opened
 from wherry.ledger.changes import Changes
-from wherry.ledger.database import Database
+from wherry.ledger.checkpoints import Signed
+from wherry.ledger.journal import Journal
+from wherry.ledger.log import AuditLog
 from wherry.ledger.records import (
+    Action,
     Actor,
     Alias,
+    Approval,
     AuditRow,
     Candidate,
     Switch,
     SwitchAction,
     Verification,
+    Withdrawal,
 )
-from wherry.ledger.rules import SHIPPED, check_candidate, check_label
-from wherry.ledger.tables import Tables
+from wherry.ledger.roles import OPEN, Roles, read_roles
+from wherry.ledger.rules import (
+    SHIPPED,
+    approval_missing,
+    approval_part,
+    check_candidate,
+    check_label,
+)
+from wherry.ledger.standing import Standing
 from wherry.ledger.verification import verify
 
-STORE_VARIABLE: Final = "WHERRY_STORE"
-STORE_NAME: Final = "ledger.db"
-_SCHEME: Final = "sqlite:///"
-
+if TYPE_CHECKING:
+    from wherry.ledger.tables import Tables  # loads SQLAlchemy
 
 class Ledger:
     """The release store of one workspace; may be open in many processes at once.
@@ -47,10 +57,16 @@ class Ledger:
                 print(row.seq, row.ts, row.action, row.model.name, row.model.version)
     """
 
-    def __init__(self, tables: Tables, changes: Changes, artifacts: Artifacts) -> None:
+    def __init__(
+        self, tables: "Tables", journal: Journal, artifacts: Artifacts, roles: Roles = OPEN
+    ) -> None:
         self.artifacts = artifacts
+        self.actor = journal.actor
+        self.log = AuditLog(tables, journal.time)
         self._tables = tables
-        self._changes = changes
+        self._standing = Standing(tables, journal)
+        self._changes = Changes(tables, journal, self._standing)
+        self._roles = roles
 
     @classmethod
     def open(
@@ -65,22 +81,31 @@ class Ledger:
 
         Args:
             state: the folder ``.wherry``; ``WHERRY_STORE=sqlite:///PATH`` puts the tables
-                elsewhere.
+                elsewhere, ``postgresql://USER@HOST/DATABASE`` on a server.
             actor: who makes the changes; the process's user if None.
             clock: gives the time in UTC.
             new_id: gives a new id for a change that has no key of its own.
 
         Raises:
-            StoreError: if ``WHERRY_STORE`` is no SQLite file, or the file is broken or newer.
+            StoreError: if the store cannot be opened, is broken or newer.
         """
+        from wherry.ledger.database import Database
+        from wherry.ledger.tables import Tables
+
         artifacts = Artifacts.open(state)
-        tables = Tables(Database(store_path(state)))
-        return cls(tables, Changes(tables, actor or process_actor(), clock, new_id), artifacts)
+        tables = Tables(Database.open(store_address(state)))
+        journal = Journal(tables, actor or process_actor(), clock, new_id)
+        return cls(tables, journal, artifacts, read_roles(state))
 
     @staticmethod
     def exists(state: Path) -> bool:
         """Says whether there is a store, without making one."""
-        return store_path(state).is_file()
+        address = store_address(state)
+        if isinstance(address, Path):
+            return address.is_file()
+        from wherry.ledger.database import Database
+
+        return Database.exists(address)
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +133,7 @@ class Ledger:
             DigestError: if the evidence or the bytes are of another file.
             MissingError: if the file is not in the artifact store.
         """
+        self.check_role("register")
         self._check(candidate)
         with self._tables.writing():
             return self._changes.register(candidate)
@@ -144,9 +170,13 @@ class Ledger:
             ConflictError: if the alias is at another generation, or the key was used otherwise.
             MissingError: if the version or its file is not there.
             DigestError: if the file's bytes changed.
+            WithdrawnError: if the version is retired or revoked.
+            ApprovalError: if an approval that its policy asks for is missing.
+            RoleError: if the roles policy does not let this actor.
         """
         asked = Switch(alias, name, version, expected_generation, reason, action, key)
         _check_switch(asked)
+        self.check_role(action)
         release = self.find(name, version)
         # Hashing takes seconds: done before the lock. A version's file never changes.
         self.artifacts.verified(_ref(release))
@@ -161,6 +191,8 @@ class Ledger:
         Raises:
             WherryError: as `register` and `switch` do; nothing has changed then.
         """
+        self.check_role("register")
+        self.check_role("promote")
         self._check(candidate)
         with self._tables.writing():
             release = self._changes.register(candidate)
@@ -168,6 +200,68 @@ class Ledger:
             _check_switch(asked)
             self._changes.switch(asked, release)
         return self.find(release.name, release.version)
+
+    def approve(self, name: str, version: int, *, meaning: str, role: str = "") -> Approval:
+        """Records a person's approval of a version, bound to its digest and policy.
+
+        Args:
+            name: the model's name.
+            version: which one.
+            meaning: what the signature means, in the approver's words.
+            role: the part that the approver acts in; may be left out if one is asked for alone.
+
+        Raises:
+            ApprovalError: if the actor made the version, is no person, or the part is not
+                one that the policy asks for.
+            WithdrawnError: if the version is retired or revoked.
+            RoleError: if the roles policy does not let this actor.
+        """
+        self.check_role("approve")
+        if not meaning.strip():
+            raise SettingsError(
+                "an approval takes its meaning.", remedy='Say it: --meaning "reviewed for use"'
+            )
+        release = self.find(name, version)
+        self.artifacts.verified(_ref(release))
+        part = approval_part(self.blessing_of(name, version), role)
+        with self._tables.writing():
+            return self._standing.approve(self.find(name, version), meaning.strip(), part)
+
+    def approvals(self, name: str, version: int) -> tuple[Approval, ...]:
+        """Gives the approvals of a version, oldest first."""
+        self.find(name, version)
+        return self._tables.approvals(name, version)
+
+    def missing_approval(self, name: str, version: int) -> str:
+        """Says which approvals a version still needs to go live, in words; empty if none."""
+        return approval_missing(self.blessing_of(name, version), self.approvals(name, version))
+
+    def withdraw(self, name: str, version: int, action: Withdrawal, *, reason: str) -> Release:
+        """Retires or revokes a version for good; doing it again changes nothing.
+
+        Args:
+            name: the model's name.
+            version: which one.
+            action: ``retire`` for one that is no longer wanted, ``revoke`` for one that is unfit.
+            reason: why, for the audit.
+
+        Raises:
+            WithdrawnError: if an alias still needs it: `champion`; to retire it, any.
+            RoleError: if the roles policy does not let this actor.
+        """
+        _check_reason(f"to {action} a version", reason)
+        self.check_role(action)
+        with self._tables.writing():
+            self._standing.withdraw(self.find(name, version), action, reason)
+        return self.find(name, version)
+
+    def check_role(self, action: Action) -> None:
+        """Refuses what the roles policy does not let this process's actor do.
+
+        Raises:
+            RoleError: naming who may.
+        """
+        self._roles.check(action, self.actor)
 
     def record_deployment(self, deployment: Deployment) -> None:
         """Records what runs on a target; the same deployment again adds nothing.
@@ -178,6 +272,7 @@ class Ledger:
             MissingError: if there is no such version.
             DigestError: if it is not the version's digest.
         """
+        self.check_role("deploy")
         release = self.find(deployment.name, deployment.version)
         if release.digest != deployment.digest:
             raise DigestError(
@@ -256,10 +351,14 @@ class Ledger:
         for _, hash, text in self._tables.raw_rows(after):
             yield opened(text, hash)
 
-    def verify(self) -> Verification:
-        """Recomputes the chain and replays it; compares the result with the tables."""
+    def verify(self, checkpoints: Iterable[Signed] = ()) -> Verification:
+        """Recomputes the chain and replays it; compares the result with the tables.
+
+        Args:
+            checkpoints: that the log must contain, as `checkpoints.opened` gave them.
+        """
         with self._tables.reading():
-            return verify(self._tables)
+            return verify(self._tables, checkpoints)
 
     def _check(self, candidate: Candidate) -> None:
         check_candidate(candidate)
@@ -267,30 +366,14 @@ class Ledger:
         self.artifacts.verified(ref)
 
 
-def store_path(state: Path) -> Path:
-    """Gives the SQLite file of a state folder, or the one that ``WHERRY_STORE`` names.
-
-    Raises:
-        StoreError: if ``WHERRY_STORE`` names anything but a SQLite file.
-    """
-    address = os.environ.get(STORE_VARIABLE, "")
-    if not address:
-        return state / STORE_NAME
-    path = address.removeprefix(_SCHEME)
-    if path == address or not path or ":memory:" in path or "?" in path:
-        # The address itself may hold a password: only its scheme is shown.
-        raise StoreError(
-            f"{STORE_VARIABLE} is a {address.partition(':')[0]!r} address, but this version keeps "
-            "its store in SQLite.",
-            remedy=f"Unset {STORE_VARIABLE}, or set it to {_SCHEME}PATH on a local disk.",
-        )
-    return Path(path)
-
-
 def _check_switch(asked: Switch) -> None:
     check_label("alias", asked.alias)
-    if not asked.reason.strip():
-        raise SettingsError(f"moving {asked.alias} takes a reason.", remedy="Say why it is moved.")
+    _check_reason(f"moving {asked.alias}", asked.reason)
+
+
+def _check_reason(what: str, reason: str) -> None:
+    if not reason.strip():
+        raise SettingsError(f"{what} takes a reason.", remedy="Say why.")
 
 
 def _ref(release: Release) -> ArtifactRef:

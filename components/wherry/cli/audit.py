@@ -1,0 +1,251 @@
+"""wherry audit: whether the record of what happened still holds, and proofs of it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from wherry.cli.failure import printable
+from wherry.cli.moves import open_ledger, parse_version
+from wherry.cli.options import debug_option, json_option
+from wherry.cli.versions import read_moment
+from wherry.contracts.errors import EXIT_FAILED, SigningKeyError
+from wherry.ledger import AuditRow, Verification
+from wherry.ledger.checkpoints import Signed, opened
+from wherry.ledger.log import Wanted
+from wherry.ledger.places import places
+from wherry.signing import Keyring, TrustedKey, load_keyring, load_signer
+from wherry.workspace import state
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+key_option = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=_FILE,
+    help="A keyring whose keys are trusted, such as one kept elsewhere.  [default: the project's]",
+)
+
+
+@click.group()
+def audit() -> None:
+    """Verify the audit trail, look into it, prove and export what it holds."""
+
+
+@audit.command()
+@click.option(
+    "--checkpoint",
+    "files",
+    multiple=True,
+    type=_FILE,
+    help="A checkpoint that was kept elsewhere.  [default: those of WHERRY_CHECKPOINTS]",
+)
+@key_option
+@json_option
+@debug_option
+def verify(files: tuple[Path, ...], keys: tuple[Path, ...], as_json: bool) -> None:
+    """Check every row, every signature, and that the tables are what the rows tell.
+
+    Exit code 1 if anything does not hold; the first bad row is named.
+    """
+    with open_ledger() as ledger:
+        held, distrusted = _checkpoints(files, keys)
+        found = ledger.verify(held)
+    if as_json:
+        print(json.dumps({**asdict(found), "distrusted": distrusted}, indent=2))
+    else:
+        _tell(found, distrusted)
+    if not found.ok:
+        sys.exit(EXIT_FAILED)
+
+
+@audit.command()
+@json_option
+@debug_option
+def checkpoint(as_json: bool) -> None:
+    """Sign the log as it stands, and keep that in the places that WHERRY_CHECKPOINTS names."""
+    with open_ledger() as ledger:
+        made = ledger.log.keep(places(state()), load_signer(), load_keyring())
+    if as_json:
+        print(made.checkpoint.to_json())
+        return
+    print(f"Signed {made.checkpoint.size} rows with the key {made.key[:8]}: {made.checkpoint.name}")
+
+
+@audit.command()
+@click.argument("seq", type=click.IntRange(min=1))
+@click.option("--checkpoint", "file", type=_FILE, help="Prove it by this one.  [default: newest]")
+@click.option("--output", "-o", type=_FILE, help="Write the proof there.  [default: print it]")
+@key_option
+@debug_option
+def prove(seq: int, file: Path | None, output: Path | None, keys: tuple[Path, ...]) -> None:
+    """Prove that row SEQ is in the log, to somebody who has neither the log nor Wherry.
+
+    docs/audit/verify.py checks the proof with Python alone.
+    """
+    with open_ledger() as ledger:
+        under = _opened(file.read_bytes(), _keyring(keys), str(file)) if file else _newest(keys)
+        if under is None or (not file and under.checkpoint.size < seq):
+            under = ledger.log.keep(places(state()), load_signer(), load_keyring())
+        proof = ledger.log.prove(seq, under)
+    if output is None:
+        print(proof.to_json())
+        return
+    proof.write(output)
+    print(f"{output}: row {seq} of {under.checkpoint.size}, signed {under.checkpoint.ts[:16]}")
+
+
+@audit.command()
+@click.option("--model", default="", help="Rows of this model.")
+@click.option("--version", type=int, help="Rows of this version of it.")
+@click.option("--action", default="", help="Such as register, approve, promote, rollback, deploy.")
+@click.option("--actor", default="", help="What this person or service did.")
+@click.option("--since", default="", help="Such as 2026-03-01T12:00Z.")
+@click.option("--until", default="", help="Likewise; without a zone it is UTC.")
+@json_option
+@debug_option
+def log(
+    model: str,
+    version: int | None,
+    action: str,
+    actor: str,
+    since: str,
+    until: str,
+    as_json: bool,
+) -> None:
+    """List the rows, one a line; as JSON Lines with --json."""
+    wanted = Wanted(model, version, action, actor, _moment(since), _moment(until))
+    with open_ledger() as ledger:
+        for row in ledger.log.rows(wanted):
+            print(msgspec.json.encode(row).decode() if as_json else line_of(row))
+
+
+@audit.command()
+@click.option("--case", "case", required=True, help="NAME:VERSION, or the id of a run.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder.")
+@key_option
+@json_option
+@debug_option
+def export(case: str, output: Path, keys: tuple[Path, ...], as_json: bool) -> None:
+    """Write all that an auditor asks about one version into one folder.
+
+    The rows with their proofs, provenance, the signed model, its bill of materials, model card,
+    data sheet, policy and blessing, and an index that says which record is evidence for what.
+    """
+    from wherry.ledger.export.case import export_case
+
+    with open_ledger() as ledger:
+        name, version = _case(case)
+        made = export_case(
+            ledger,
+            name,
+            version,
+            output,
+            places=places(state()),
+            signer=load_signer(),
+            keyring=_keyring(keys),
+        )
+    if as_json:
+        print(made.to_json())
+        return
+    print(f"{output}: {len(made.files)} files on {name} v{version}; begin with README.md")
+
+
+def line_of(row: AuditRow) -> str:
+    """Gives a row as one line: whatever its texts hold, they cannot begin another one."""
+    who = row.actor.id if row.actor else "?"
+    moved = ", ".join(f"{move.alias} → v{move.version}" for move in row.moves)
+    where = (
+        f"on {row.deploy.target}, {'healthy' if row.deploy.healthy else 'not healthy'}"
+        if (row.deploy)
+        else ""
+    )
+    told = "; ".join(filter(None, (moved, where, row.reason)))
+    head = (
+        f"{row.seq:>6}  {row.ts[:19]}  {who}  {row.action}  {row.model.name} v{row.model.version}"
+    )
+    return printable(f"{head}  {told}".rstrip()).replace("\n", "\\n")
+
+
+def _tell(found: Verification, distrusted: int) -> None:
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    if not found.ok:
+        console.print(f"✗ {printable(found.reason)}")
+        console.print(f"The first bad row is {found.first_bad}; {found.rows} were read.")
+        return
+    console.print(f"✓ {found.rows} rows: chain, tree, and tables agree. Head {found.head[7:23]}")
+    for told in _notes(found, distrusted):
+        console.print(f"  {told}")
+
+
+def _notes(found: Verification, distrusted: int) -> Iterator[str]:
+    if found.checkpoints:
+        yield f"They agree with {found.checkpoints} signed checkpoints."
+    else:
+        yield (
+            "No signed checkpoint was given or found: an end that was cut off would not be seen. "
+            "Run: wherry audit checkpoint"
+        )
+    if distrusted:
+        yield f"{distrusted} older checkpoints were left out: their key is revoked or unknown."
+    if found.skewed:
+        rows = ", ".join(map(str, found.skewed))
+        yield f"The clock ran backwards before row {rows}; the order of the rows stands."
+
+
+def _checkpoints(files: tuple[Path, ...], keys: tuple[Path, ...]) -> tuple[list[Signed], int]:
+    """Gives the checkpoints to hold the log against, and how many older ones none can trust.
+
+    Those that were named must all be good. Of those that are kept the newest must be: of an older
+    one, the key may have been revoked since.
+    """
+    if files:
+        ring = _keyring(keys)
+        return [_opened(file.read_bytes(), ring, str(file)) for file in files], 0
+    held: list[Signed] = []
+    distrusted = 0
+    for place in places(state()):
+        for at, name in enumerate(reversed(place.names())):
+            try:
+                held.append(_opened(place.read(name), _keyring(keys), name))
+            except SigningKeyError:
+                if at == 0:
+                    raise
+                distrusted += 1
+    return held, distrusted
+
+
+def _newest(keys: tuple[Path, ...]) -> Signed | None:
+    for place in places(state()):
+        if names := place.names():
+            return _opened(place.read(names[-1]), _keyring(keys), names[-1])
+    return None
+
+
+def _opened(envelope: bytes, ring: Keyring, where: str) -> Signed:
+    return opened(envelope, ring, where=where)
+
+
+def _keyring(files: tuple[Path, ...]) -> Keyring:
+    if not files:
+        return load_keyring()
+    known: dict[str, TrustedKey] = {}
+    for key in (key for file in files for key in Keyring.read(file).keys):
+        # Whoever revoked it knew more.
+        if key.id not in known or key.revoked_at:
+            known[key.id] = key
+    return Keyring(keys=tuple(known.values()))
+
+
+def _case(text: str) -> tuple[str, int]:
+    return parse_version(text)
+
+
+def _moment(text: str) -> datetime | None:
+    return read_moment(text) if text else None

@@ -1,0 +1,178 @@
+"""wherry promote, rollback, approve, retire, revoke: what goes live, and who agrees."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from wherry.cli.options import debug_option, json_option
+from wherry.contracts import Deployment, Release
+from wherry.contracts.errors import MissingError, SettingsError
+from wherry.ledger import CHAMPION, Ledger
+from wherry.release import moves
+from wherry.release.mirror import differences
+from wherry.release.mirror import reconcile as reconcile_mirror
+from wherry.release.registries import mirrors, open_mirror
+from wherry.workspace import state
+
+reason_option = click.option("--reason", required=True, help="Why, for the audit.")
+
+
+def parse_version(model: str) -> tuple[str, int]:
+    """Reads ``NAME:VERSION``.
+
+    Raises:
+        SettingsError: on any other form.
+    """
+    name, _, version = model.partition(":")
+    if not (name and version.isdecimal() and int(version)):
+        raise SettingsError(
+            f"{model!r} names no version: expected NAME:VERSION, such as icd10-triage:2.",
+            remedy="See `wherry models` for what there is.",
+        )
+    return name, int(version)
+
+
+def open_ledger() -> Ledger:
+    """Opens the store, which must be there.
+
+    Raises:
+        MissingError: if nothing was ever released.
+    """
+    if not Ledger.exists(state()):
+        raise MissingError(
+            f"Nothing is released in {state()}.", remedy="Release a version with `wherry run`."
+        )
+    return Ledger.open(state())
+
+
+@click.command()
+@click.argument("model")
+@click.option("--alias", default=CHAMPION, show_default=True, help="What to move.")
+@reason_option
+@click.option("--generation", "seen", default=-1, help="Refuse if the alias moved since.")
+@json_option
+@debug_option
+def promote(model: str, alias: str, reason: str, seen: int, as_json: bool) -> None:
+    """Point an alias at MODEL (NAME:VERSION) and let the local server follow."""
+    name, version = parse_version(model)
+    with open_ledger() as ledger:
+        generation = moves.promote(ledger, name, version, alias=alias, reason=reason, seen=seen)
+        release = ledger.find(name, version)
+    _tell(release, alias, generation, _followed(name, alias), as_json)
+
+
+@click.command()
+@click.argument("name")
+@reason_option
+@click.option("--to", default=0, help="A version; the last healthy one if left out.")
+@click.option("--generation", "seen", default=-1, help="Refuse if the champion moved since.")
+@json_option
+@debug_option
+def rollback(name: str, reason: str, to: int, seen: int, as_json: bool) -> None:
+    """Point the champion of NAME back at the last healthy version; seconds, and no network."""
+    with open_ledger() as ledger:
+        release = moves.roll_back(ledger, name, reason=reason, to=to, seen=seen)
+        at = ledger.alias(name, CHAMPION)
+    _tell(release, CHAMPION, at.generation if at else 0, _followed(name, CHAMPION), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--meaning", required=True, help='What you sign, such as "reviewed for use".')
+@click.option("--as", "role", default="", help="The part that you act in, if several are asked.")
+@json_option
+@debug_option
+def approve(model: str, meaning: str, role: str, as_json: bool) -> None:
+    """Approve MODEL (NAME:VERSION); once nothing more is missing it goes live.
+
+    Nobody approves what is their own: the author and the approver differ.
+    """
+    name, version = parse_version(model)
+    with open_ledger() as ledger:
+        approval = ledger.approve(name, version, meaning=meaning, role=role)
+        missing = ledger.missing_approval(name, version)
+    if as_json:
+        print(json.dumps({**json.loads(approval.to_json()), "missing": missing}, indent=2))
+        return
+    print(f"{approval.actor.id} approved {name} v{version}: {approval.meaning}")
+    print(missing or f'Nothing more is missing. Run: wherry promote {model} --reason "approved"')
+
+
+@click.command()
+@click.argument("model")
+@reason_option
+@debug_option
+def retire(model: str, reason: str) -> None:
+    """Retire MODEL (NAME:VERSION): it can no longer be promoted; its record stays."""
+    name, version = parse_version(model)
+    with open_ledger() as ledger:
+        release = moves.retire(ledger, name, version, reason=reason)
+    print(f"{name} v{version} is {release.state}")
+
+
+@click.command()
+@click.argument("model")
+@reason_option
+@debug_option
+def revoke(model: str, reason: str) -> None:
+    """Revoke MODEL (NAME:VERSION) as unfit: it never goes live again, by no rollback either."""
+    name, version = parse_version(model)
+    with open_ledger() as ledger:
+        print(
+            f"{name} v{version} is {ledger.withdraw(name, version, 'revoke', reason=reason).state}"
+        )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--mirror", "addresses", multiple=True, help="Such as mlflow:https://mlflow.example")
+@click.option("--apply", is_flag=True, help="Add what is missing there, and move its aliases.")
+@json_option
+@debug_option
+def reconcile(name: str, addresses: tuple[str, ...], apply: bool, as_json: bool) -> None:
+    """Compare the store with other registries; the store is the truth. Exit code 1 if they differ.
+
+    Without --mirror, those that WHERRY_MIRRORS names.
+    """
+    found = []
+    with open_ledger() as ledger:
+        for address in addresses or mirrors():
+            registry = open_mirror(address)
+            compare = reconcile_mirror if apply else differences
+            found += [(registry.kind, one) for one in compare(ledger, registry, name)]
+    if as_json:
+        print(json.dumps([{"mirror": kind, **asdict(one)} for kind, one in found], indent=2))
+    for kind, one in () if as_json else found:
+        done = ", mended" if one.mended else ""
+        print(
+            f"{kind}: {one.what} {one.key} is {one.mirror or 'not there'}, "
+            f"the store has {one.store or 'none'}{done}"
+        )
+    if not found and not as_json:
+        print(f"{name}: no difference")
+    if any(not one.mended for _, one in found):
+        raise SystemExit(1)
+
+
+def _followed(name: str, alias: str) -> Deployment | None:
+    """Lets the local server follow the champion, if one was deployed here."""
+    if alias != CHAMPION:
+        return None
+    from wherry.deploy.run import follow
+
+    return follow(name)
+
+
+def _tell(
+    release: Release, alias: str, generation: int, live: Deployment | None, as_json: bool
+) -> None:
+    if as_json:
+        found: dict[str, Any] = {"release": json.loads(release.to_json())}
+        found |= {"alias": alias, "generation": generation}
+        found["deployment"] = json.loads(live.to_json()) if live else None
+        print(json.dumps(found, indent=2))
+        return
+    where = f", served at {live.url}" if live else ""
+    print(f"{alias} of {release.name} is version {release.version}{where}")

@@ -1,0 +1,94 @@
+"""Who may do what: an optional policy that every change of the store is held against."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from wherry.contracts import read_settings
+from wherry.contracts.errors import RoleError, SettingsError
+from wherry.ledger.records import Action, Actor
+
+ROLES_VARIABLE: Final = "WHERRY_ROLES"
+ROLES_NAME: Final = "roles.yaml"
+ANYBODY: Final = "*"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The actors that may make each change; ``*`` is anybody, an empty list nobody.
+
+    A policy names all of them: what it forgot would be open, or closed in an emergency.
+    """
+
+    register: tuple[str, ...]
+    """Who may add versions: as a rule the service that runs the pipeline."""
+    approve: tuple[str, ...]
+    promote: tuple[str, ...]
+    rollback: tuple[str, ...]
+    deploy: tuple[str, ...]
+    retire: tuple[str, ...]
+    revoke: tuple[str, ...]
+    waive: tuple[str, ...]
+    """Who may sign waivers of the gate's rules."""
+
+    def check(self, action: Action, actor: Actor) -> None:
+        """Refuses an actor that the policy does not name for an action.
+
+        Raises:
+            RoleError: naming who may.
+        """
+        allowed: tuple[str, ...] = getattr(self, action)
+        if ANYBODY in allowed or actor.id in allowed:
+            return
+        raise RoleError(
+            f"{actor.id!r} may not {action}: the roles policy names "
+            f"{', '.join(allowed) or 'nobody'}.",
+            remedy="Ask one of them, or have the policy changed.",
+        )
+
+
+OPEN: Final = Roles(*[(ANYBODY,)] * len(fields(Roles)))
+"""What holds where there is no policy."""
+
+
+def read_roles(state: Path) -> Roles:
+    """Reads the policy: the file that ``WHERRY_ROLES`` names, or ``roles.yaml`` of the workspace.
+
+    Example of such a file::
+
+        register: [ci-runner]
+        approve: [ana, bo]
+        promote: [ci-runner, ana]
+        rollback: ["*"]
+        deploy: [ci-runner]
+        retire: [ana]
+        revoke: [ana]
+        waive: [bo]
+
+    Raises:
+        SettingsError: if the named file is not there, or is no such policy.
+    """
+    named = os.environ.get(ROLES_VARIABLE, "")
+    path = Path(named) if named else state / ROLES_NAME
+    if not named and not path.is_file():
+        return OPEN
+    return read_settings(Roles, _mapping(path), where=str(path))
+
+
+def _mapping(path: Path) -> dict[str, object]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"the roles policy {path} cannot be read: {error}.",
+            remedy=f"Correct {ROLES_VARIABLE} or the file.",
+        ) from error
+    if not isinstance(found, dict):
+        raise SettingsError(
+            f"the roles policy {path} is no mapping of changes to people.",
+            remedy="See `wherry.ledger.roles.Roles` for the changes that there are.",
+        )
+    return found

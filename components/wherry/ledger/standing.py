@@ -1,0 +1,107 @@
+"""What makes a version fit to go live, and what ends that: approvals, retiring, revoking."""
+
+from typing import TYPE_CHECKING
+
+from wherry.contracts import Release
+from wherry.contracts.errors import ApprovalError, WithdrawnError
+from wherry.ledger import events
+from wherry.ledger.journal import Journal
+from wherry.ledger.records import CHAMPION, PREVIOUS, Approval, AuditRow, Withdrawal
+from wherry.ledger.rules import approval_missing
+
+if TYPE_CHECKING:
+    from wherry.ledger.tables import Tables  # loads SQLAlchemy
+
+STATES = {"retire": "retired", "revoke": "revoked"}
+
+
+class Standing:
+    """Changes of a version's standing; each is called inside `Tables.writing`."""
+
+    def __init__(self, tables: "Tables", journal: Journal) -> None:
+        self._tables = tables
+        self._journal = journal
+
+    def approve(self, release: Release, meaning: str, role: str) -> Approval:
+        """Adds an approval; the same person's in the same role again adds nothing."""
+        check_fit(release)
+        self._check_may_approve(release)
+        given = self._tables.approvals(release.name, release.version)
+        for one in given:
+            if (one.actor.id, one.role) == (self._journal.actor.id, role):
+                return one
+        approval = Approval(
+            name=release.name,
+            version=release.version,
+            digest=release.digest,
+            policy_digest=release.lineage.policy_digest,
+            actor=self._journal.actor,
+            meaning=meaning,
+            ts=self._journal.now(),
+            role=role,
+        )
+        row = self._journal.write(events.approved(approval))
+        self._tables.add_approval(row.seq, approval)
+        return approval
+
+    def withdraw(self, release: Release, action: Withdrawal, reason: str) -> None:
+        """Retires or revokes a version; one that is needed now stays."""
+        state = STATES[action]
+        if release.state in (state, "revoked"):
+            return
+        _check_not_needed(release, action)
+        row = self._journal.write(events.withdrawn(release, action, reason))
+        self._tables.add_state(row.seq, release.name, release.version, state)
+
+    def check_approved(self, release: Release) -> None:
+        """Refuses a version whose gate asks for approvals that nobody gave."""
+        blessing = self._tables.evidence(release.name, release.version).blessing
+        given = self._tables.approvals(release.name, release.version)
+        if missing := approval_missing(blessing, given):
+            raise ApprovalError(
+                f"{release.name} v{release.version} may not go live: {missing}.",
+                remedy=f'Run: wherry approve {release.name}:{release.version} --meaning "…"',
+            )
+
+    def _check_may_approve(self, release: Release) -> None:
+        if self._journal.actor.kind != "human":
+            raise ApprovalError(
+                f"{self._journal.actor.id!r} is a service, and an approval is a person's word.",
+                remedy="Approve from an account of a person.",
+            )
+        author = _author(self._tables, release)
+        if author and author.actor and author.actor.id == self._journal.actor.id:
+            raise ApprovalError(
+                f"{self._journal.actor.id!r} made {release.name} v{release.version} and cannot "
+                "approve it.",
+                remedy="Ask somebody else: nobody approves what is their own.",
+            )
+
+
+def check_fit(release: Release) -> None:
+    """Refuses a version that is retired or revoked.
+
+    Raises:
+        WithdrawnError: naming its state.
+    """
+    if release.state != "registered":
+        raise WithdrawnError(
+            f"{release.name} v{release.version} is {release.state}.",
+            remedy="Choose another version: `wherry models` lists them.",
+        )
+
+
+def _check_not_needed(release: Release, action: Withdrawal) -> None:
+    # A revoked version may still be what `previous` names: a rollback passes it over.
+    needed = {CHAMPION} if action == "revoke" else {CHAMPION, PREVIOUS, *release.aliases}
+    if held := sorted(needed & set(release.aliases)):
+        raise WithdrawnError(
+            f"{release.name} v{release.version} is {', '.join(held)}, so it cannot be "
+            f"{STATES[action]}.",
+            remedy="Point these aliases at another version first: `wherry rollback` does it for "
+            "the champion.",
+        )
+
+
+def _author(tables: "Tables", release: Release) -> AuditRow | None:
+    return tables.row(events.register_key(release.name, release.digest))

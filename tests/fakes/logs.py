@@ -1,0 +1,81 @@
+"""Audit logs of a few rows, with a key that signs them, and what a forger does to them."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.releases import NAME, candidate
+from wherry.contracts import Deployment, digest_bytes
+from wherry.ledger import CHAMPION, Actor, Ledger, canonical
+from wherry.signing import KeyFolder
+
+ANN = Actor(id="ann", kind="human", authenticated="os-user")
+BEGUN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def open_log(
+    folder: Path, *, actor: Actor = ANN, step: timedelta = timedelta(minutes=1)
+) -> Ledger:
+    """A store whose clock and ids are the same at each run."""
+    ticks, ids = count(), count(1)
+    return Ledger.open(
+        folder / ".wherry",
+        actor=actor,
+        clock=lambda: BEGUN + next(ticks) * step,
+        new_id=lambda: f"event-{next(ids)}",
+    )
+
+
+def fill(folder: Path, versions: int = 2, *, first: int = 1, actor: Actor = ANN) -> Path:
+    """Writes three rows a version: registered, promoted, deployed; gives the SQLite file."""
+    with open_log(folder, actor=actor) as ledger:
+        for version in range(first, first + versions):
+            release = ledger.register(candidate(ledger, folder, f"content {version}".encode()))
+            generation = ledger.switch(
+                CHAMPION, NAME, version, expected_generation=version - 1, reason=f"try {version}"
+            )
+            ledger.record_deployment(
+                Deployment(NAME, version, release.digest, "local", "http://x", generation, True)
+            )
+    return folder / ".wherry" / "ledger.db"
+
+
+def keys(folder: Path, owner: str = "ann") -> KeyFolder:
+    """A folder with a key of its own."""
+    made = KeyFolder(folder / ".wherry" / "keys")
+    made.init(owner, BEGUN)
+    return made
+
+
+def rewrite(path: Path, *statements: str) -> None:
+    """Changes the file as someone would who has it, its triggers dropped first."""
+    with sqlite3.connect(path) as db:
+        triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        for (name,) in db.execute(triggers).fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            db.execute(statement)
+
+
+def forge(path: Path, change: Callable[[dict[str, Any]], None], *, since: int = 1) -> None:
+    """Changes every row from one on, and chains the log anew without a flaw."""
+    with sqlite3.connect(path) as db:
+        rows = db.execute("SELECT seq, hash, record FROM audit ORDER BY seq").fetchall()
+    statements, prev = [], ""
+    for seq, hash, text in rows:
+        record = json.loads(text)
+        if seq >= since:
+            change(record)
+        record["prev"] = prev or record["prev"]
+        new = canonical(record).decode()
+        prev = digest_bytes(new.encode())
+        if (prev, new) != (hash, text):
+            quoted = new.replace("'", "''")
+            statements.append(
+                f"UPDATE audit SET record = '{quoted}', hash = '{prev}' WHERE seq = {seq}"
+            )
+    rewrite(path, *statements)

@@ -1,0 +1,173 @@
+"""Whatever is asked in whatever order, the store does what its model on paper does."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.fakes.releases import NAME, candidate
+from wherry.contracts import digest_record
+from wherry.contracts.errors import ApprovalError, ConflictError, MissingError, WithdrawnError
+from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger
+from wherry.ledger.records import Candidate
+from wherry.release import moves
+
+PEOPLE = ("ana", "bo", "cy")
+ALIASES = (CHAMPION, CHALLENGER, "prod")
+
+
+@dataclass
+class Version:
+    """A version as the paper model has it."""
+
+    author: str
+    needs_approval: bool
+    state: str = "registered"
+    approvers: set[str] = field(default_factory=set)
+
+
+class Protocol(RuleBasedStateMachine):
+    """Register, approve, promote, roll back, retire and revoke, by three people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.state = self.folder / ".wherry"
+        self.ledgers = {
+            one: Ledger.open(self.state, actor=Actor(one, "human", "os-user")) for one in PEOPLE
+        }
+        self.versions: dict[int, Version] = {}
+        self.contents: dict[int, int] = {}
+        self.aliases: dict[str, tuple[int, int]] = {}
+
+    def teardown(self) -> None:
+        for ledger in self.ledgers.values():
+            ledger.close()
+        shutil.rmtree(self.folder)
+
+    @rule(who=st.sampled_from(PEOPLE), content=st.integers(0, 5), needs_approval=st.booleans())
+    def register(self, who: str, content: int, needs_approval: bool) -> None:
+        ledger = self.ledgers[who]
+        made = candidate(ledger, self.folder, f"{content}".encode())
+        known = self.contents.get(content)
+        version = ledger.register(_asked(made) if needs_approval else made).version
+        if known:
+            assert version == known
+            return
+        assert version == len(self.versions) + 1
+        self.contents[content] = version
+        self.versions[version] = Version(who, needs_approval)
+
+    @rule(who=st.sampled_from(PEOPLE), version=st.integers(1, 6))
+    def approve(self, who: str, version: int) -> None:
+        one = self.versions.get(version)
+        try:
+            self.ledgers[who].approve(NAME, version, meaning="reviewed")
+        except MissingError:
+            assert one is None
+        except WithdrawnError:
+            assert one and one.state != "registered"
+        except ApprovalError:
+            assert one and one.author == who
+        else:
+            assert one and one.author != who and one.state == "registered"
+            one.approvers.add(who)
+
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        version=st.integers(1, 6),
+        alias=st.sampled_from(ALIASES),
+        late=st.integers(0, 1),
+    )
+    def promote(self, who: str, version: int, alias: str, late: int) -> None:
+        one, (at, generation) = self.versions.get(version), self.aliases.get(alias, (0, 0))
+        seen = max(generation - late, 0)
+        try:
+            found = moves.promote(
+                self.ledgers[who], NAME, version, alias=alias, reason="because", seen=seen
+            )
+        except MissingError:
+            assert one is None
+        except ConflictError:
+            assert seen != generation
+        except WithdrawnError:
+            assert one and one.state != "registered"
+        except ApprovalError:
+            assert one and one.needs_approval and not one.approvers and alias != CHALLENGER
+        else:
+            assert one and seen == generation
+            assert found == (generation if at == version else generation + 1)
+            self._moved(alias, version)
+
+    @precondition(lambda self: CHAMPION in self.aliases)
+    @rule(who=st.sampled_from(PEOPLE))
+    def roll_back(self, who: str) -> None:
+        before, _ = self.aliases.get(PREVIOUS, (0, 0))
+        live, _ = self.aliases[CHAMPION]
+        fit = before not in (0, live) and self.versions[before].state == "registered"
+        try:
+            found = moves.roll_back(self.ledgers[who], NAME, reason="worse")
+        except MissingError:
+            assert not fit
+        else:
+            assert fit and found.version == before
+            self._moved(CHAMPION, before)
+
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        version=st.integers(1, 6),
+        action=st.sampled_from(("retire", "revoke")),
+    )
+    def withdraw(self, who: str, version: int, action: str) -> None:
+        one = self.versions.get(version)
+        held = {alias for alias, (at, _) in self.aliases.items() if at == version}
+        try:
+            self.ledgers[who].withdraw(NAME, version, action, reason="old")  # type: ignore[arg-type]
+        except MissingError:
+            assert one is None
+        except WithdrawnError:
+            assert CHAMPION in held or (action == "retire" and held)
+        else:
+            assert one
+            if one.state != "revoked":
+                one.state = {"retire": "retired", "revoke": "revoked"}[action]
+
+    @invariant()
+    def the_store_is_as_on_paper(self) -> None:
+        ledger = self.ledgers["ana"]
+        for alias, (version, generation) in self.aliases.items():
+            at = ledger.alias(NAME, alias)
+            assert at and (at.version, at.generation) == (version, generation)
+        found = {one.version: one.state for one in ledger.releases(NAME)}
+        assert found == {number: one.state for number, one in self.versions.items()}
+
+    @invariant()
+    def the_audit_tells_it(self) -> None:
+        checked = self.ledgers["bo"].verify()
+        assert checked.ok, checked.reason
+
+    def _moved(self, alias: str, version: int) -> None:
+        at, generation = self.aliases.get(alias, (0, 0))
+        if at == version:
+            return
+        if at and alias == CHAMPION:
+            _, before = self.aliases.get(PREVIOUS, (0, 0))
+            self.aliases[PREVIOUS] = (at, before + 1)
+        self.aliases[alias] = (version, generation + 1)
+
+
+def _asked(made: Candidate) -> Candidate:
+    blessing = replace(made.blessing, required_approvals=("release",))
+    return replace(
+        made,
+        blessing=blessing,
+        lineage=replace(made.lineage, blessing_digest=digest_record(blessing)),
+    )
+
+
+TestProtocol = Protocol.TestCase
+TestProtocol.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
