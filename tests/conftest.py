@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.postgres import Postgres, running
 from tests.workspace import Workspace
 
 
@@ -34,3 +35,12 @@ def tuned_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunedRun]:
         yield TunedRun(workspace, json.loads(done.stdout))
     finally:
         workspace.end()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, shared by all tests: each makes a database of its own."""
+    with running() as server:
+        if server is None:
+            pytest.skip('no PostgreSQL server: pip install "wherry[dev]", or Debian\'s postgresql')
+        yield server

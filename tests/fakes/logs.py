@@ -11,23 +11,18 @@ from typing import Any
 from tests.fakes.releases import NAME, candidate
 from wherry.contracts import Deployment, digest_bytes
 from wherry.ledger import CHAMPION, Actor, Ledger, canonical
+from wherry.ledger.events import staged
+from wherry.ledger.records import Stage
 from wherry.signing import KeyFolder
 
 ANN = Actor(id="ann", kind="human", authenticated="os-user")
 BEGUN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def open_log(
-    folder: Path, *, actor: Actor = ANN, step: timedelta = timedelta(minutes=1)
-) -> Ledger:
-    """A store whose clock and ids are the same at each run."""
-    ticks, ids = count(), count(1)
-    return Ledger.open(
-        folder / ".wherry",
-        actor=actor,
-        clock=lambda: BEGUN + next(ticks) * step,
-        new_id=lambda: f"event-{next(ids)}",
-    )
+def open_log(folder: Path, *, actor: Actor = ANN, step: timedelta = timedelta(minutes=1)) -> Ledger:
+    """A store whose clock goes one step further whenever it is asked."""
+    ticks = count()
+    return Ledger.open(folder / ".wherry", actor=actor, clock=lambda: BEGUN + next(ticks) * step)
 
 
 def fill(folder: Path, versions: int = 2, *, first: int = 1, actor: Actor = ANN) -> Path:
@@ -41,6 +36,14 @@ def fill(folder: Path, versions: int = 2, *, first: int = 1, actor: Actor = ANN)
             ledger.record_deployment(
                 Deployment(NAME, version, release.digest, "local", "http://x", generation, True)
             )
+    return folder / ".wherry" / "ledger.db"
+
+
+def lengthen(folder: Path, rows: int) -> Path:
+    """Writes rows about stages in one transaction; gives the SQLite file."""
+    with open_log(folder) as ledger, ledger._tables.writing():
+        for number in range(rows):
+            ledger._journal.write(staged(Stage(f"stage {number}"), (), ""))
     return folder / ".wherry" / "ledger.db"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.fakes.releases import NAME, candidate
+from wherry.contracts import digest_file
 from wherry.contracts.errors import ConflictError, WherryError, as_wherry_error
 from wherry.ledger import CHAMPION, Ledger
 
@@ -85,6 +86,31 @@ def churn(state: Path, seed: str) -> None:
             say(version=release.version, generation=now.generation if now else 0)
 
 
+def publish(state: Path, seed: str) -> None:
+    """Publishes new files until it is killed."""
+    source = state.parent / f"source-{seed}"
+    with Ledger.open(state) as ledger:
+        for number in range(10_000):
+            source.write_bytes(f"{seed}/{number}".encode() * 500_000)
+            ref = ledger.artifacts.publish(source, digest_file(source), "model.gguf")
+            say(digest=ref.digest)
+
+
+def roll_back(state: Path) -> None:
+    """Rolls back to the first version from generation 2, under one key."""
+    with Ledger.open(state) as ledger:
+        generation = ledger.switch(
+            CHAMPION,
+            NAME,
+            1,
+            expected_generation=2,
+            reason="bad",
+            action="rollback",
+            key="incident-7",
+        )
+        say(generation=generation)
+
+
 def fill(state: Path) -> None:
     """Works on a disk that runs full, and goes on when there is room again."""
     filler = state.parent / "filler"
@@ -134,7 +160,10 @@ def _try(work: Callable[[], object]) -> str:
     return "done"
 
 
-WORK = {work.__name__: work for work in (first_start, promote_once, promote, churn, fill)}
+WORK = {
+    work.__name__: work
+    for work in (first_start, promote_once, promote, churn, publish, roll_back, fill)
+}
 
 if __name__ == "__main__":
     try:

@@ -100,7 +100,9 @@ def test_data_that_breaks_the_suite_stops_the_run_before_any_tuning(
     assert done.returncode == 1
     assert "E_VALIDATION" in done.stderr
     assert "tune" not in {stage for stage, _ in workspace.events()}
-    assert not Ledger.exists(workspace.state)
+    with Ledger.open(workspace.state) as ledger:
+        assert ledger.releases() == ()
+        assert [row.error_code for row in ledger.audit()][-1] == "E_VALIDATION"
 
 
 def pulled(repository: Path) -> Path:

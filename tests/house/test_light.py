@@ -13,6 +13,7 @@ HEAVY = (
     "kubernetes",
     "pandas",
     "peft",
+    "sqlalchemy",
     "torch",
     "transformers",
     "xllamacpp",

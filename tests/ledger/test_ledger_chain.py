@@ -13,7 +13,7 @@ import pytest
 from tests.fakes.releases import NAME, candidate
 from wherry.contracts import Deployment, digest_bytes
 from wherry.contracts.errors import GateRefusedError
-from wherry.ledger import CHAMPION, Actor, Ledger, canonical
+from wherry.ledger import CHAMPION, Actor, Circumstances, Ledger, canonical
 
 GOLDEN = Path(__file__).parent / "goldens" / "audit-1.jsonl"
 README = Path("components/wherry/ledger/README.md")
@@ -28,6 +28,7 @@ def open_ledger(folder: Path, step: timedelta = timedelta(minutes=1)) -> Ledger:
         actor=ACTOR,
         clock=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC) + next(hours) * step,
         new_id=lambda: f"event-{next(ids)}",
+        circumstances=Circumstances,
     )
 
 

@@ -1,6 +1,7 @@
 """What the release store promises: versions, aliases, deployments, and nothing without a row."""
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.releases import NAME, candidate
+from tests.postgres import Postgres
 from wherry.contracts import Blessing, Deployment, Release, digest_bytes, digest_record
 from wherry.contracts.errors import (
     ConflictError,
@@ -20,10 +22,16 @@ from wherry.contracts.errors import (
 from wherry.ledger import CHAMPION, PREVIOUS, Candidate, Ledger
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    """An empty store."""
-    return Ledger.open(tmp_path / ".wherry")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.local)])
+def ledger(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ledger]:
+    """An empty store, in each database."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        monkeypatch.setenv("WHERRY_STORE", server.new_database())
+    with Ledger.open(tmp_path / ".wherry") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -229,6 +237,7 @@ def test_without_its_audit_row_no_change_happens(tmp_path: Path) -> None:
         assert ledger.verify().ok
 
 
+@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)  # a server's: test_ledger_database
 @pytest.mark.parametrize(
     "statement",
     [
@@ -258,7 +267,7 @@ def test_the_tables_themselves_refuse_to_be_rewritten(
 
 def test_an_alias_to_nowhere_is_refused_by_the_tables(ledger: Ledger, made: list[Release]) -> None:
     with (
-        pytest.raises(StoreError, match="FOREIGN KEY"),
+        pytest.raises(StoreError, match="(?i)foreign key"),
         ledger._tables.writing(),
     ):
         ledger._tables.set_alias(NAME, "prod", 99)
@@ -317,38 +326,9 @@ def test_the_store_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert not (tmp_path / ".wherry" / "ledger.db").exists()
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["postgresql://ann:hunter2@db/wherry", "unset:", "sqlite://", "sqlite:///:memory:", "x.db"],
-)
-def test_a_store_that_is_not_sqlite_is_refused_without_showing_its_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("WHERRY_STORE", address)
-    with pytest.raises(StoreError, match="keeps its store in SQLite") as caught:
-        Ledger.open(tmp_path)
-    assert "hunter2" not in str(caught.value)
-    with pytest.raises(StoreError):
-        Ledger.exists(tmp_path)
-
-
-def test_artifacts_elsewhere_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WHERRY_ARTIFACTS", "gs://bucket")
-    with pytest.raises(StoreError, match="WHERRY_ARTIFACTS"):
-        Ledger.open(tmp_path)
-
-
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("not a database, but long enough to look like one" * 40)
     with pytest.raises(StoreError, match=r"ledger.db does not hold together"):
-        Ledger.open(tmp_path)
-
-
-def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    Ledger.open(tmp_path).close()
-    with sqlite3.connect(tmp_path / "ledger.db") as other:
-        other.execute("INSERT INTO schema_version VALUES (99)")
-    with pytest.raises(StoreError, match="schema 99, expected at most 1"):
         Ledger.open(tmp_path)
 
 

@@ -74,9 +74,14 @@ def test_every_share_has_an_interval_that_holds_it(tuned_run: TunedRun) -> None:
 def test_the_ledger_holds_what_was_deployed(tuned_run: TunedRun) -> None:
     with Ledger.open(tuned_run.workspace.state) as ledger:
         recorded = ledger.deployments("icd10-triage")[0]
-        actions = [row.action for row in ledger.audit()]
+        rows = list(ledger.audit())
+    actions = [row.action for row in rows if not row.stage]
     assert recorded.url == tuned_run.result["deployment"]["url"]
     assert actions[:3] == ["register", "promote", "deploy"]
+    stages = [row.stage.name for row in rows if row.stage]
+    assert stages[:3] == ["ingest", "fetch base", "validate"]
+    assert {"tune", "quantize", "gate", "release"} < set(stages)
+    assert len({row.run.id for row in rows if row.stage and row.run}) == 1
 
 
 def test_the_lineage_names_data_model_code_and_settings(tuned_run: TunedRun) -> None:

@@ -1,6 +1,7 @@
 """The components through KFP's local runner: a blessed run releases, a refused one ends red."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from tests.fakes.releases import NAME, run_files
 from wherry.contracts import Blessing, Release
 from wherry.ledger import CHAMPION, Ledger
+from wherry.ledger.checkpoints import opened
 from wherry.runtime.local import Run, StageFailedError, run_pipeline
+from wherry.signing import KeyFolder
 
 pytestmark = pytest.mark.local
 PIPELINE = Path(__file__).parent / "pipelines" / "gate_to_release.py"
@@ -24,6 +27,14 @@ def run(workspace: Path, floor: float) -> Run:
         tag="test",
         on_event=lambda event: None,
     )
+
+
+def told(state: Path) -> list[tuple[str, str]]:
+    """The stages that were recorded, with the code of what they failed with; and nothing else."""
+    with Ledger.open(state) as ledger:
+        rows = list(ledger.audit())
+    assert all(row.stage for row in rows)
+    return [(row.stage.name, row.error_code) for row in rows if row.stage]
 
 
 def test_a_blessed_file_is_released_once_and_a_refused_one_never(
@@ -43,13 +54,23 @@ def test_a_blessed_file_is_released_once_and_a_refused_one_never(
     refusal = caught.value.run.artifact("blessing")
     assert refusal
     assert not Blessing.read(refusal).passed
-    assert not Ledger.exists(state)
+    assert told(state) == [("gate", "")]
 
+    with pytest.raises(StageFailedError, match="There is no key"):
+        run(tmp_path, floor=0.6)
+    assert told(state)[1:] == [("gate", ""), ("release", "E_KEY")]
+
+    key = KeyFolder(state / "keys")
+    key.init("ann", datetime.now(UTC))
     for _ in range(2):
-        written = run(tmp_path, floor=0.6).artifact("release")
-        assert written
+        made = run(tmp_path, floor=0.6)
+        written, signed = made.artifact("release"), made.artifact("checkpoint")
+        assert written and signed
         assert Release.read(written).version == 1
+        held = opened(signed.read_bytes(), key.keyring())
     with Ledger.open(state) as ledger:
-        assert [row.action for row in ledger.audit()] == ["register", "promote"]
+        made = [row.action for row in ledger.audit() if not row.stage]
+        assert made == ["register", "promote"]
+        assert ledger.verify([held]).checkpoints == 1
         live = ledger.release_at_alias(NAME, CHAMPION)
         assert live == Release.read(written)

@@ -7,6 +7,7 @@ from wherry.base.step import Converter, Encoder, Hub, fetch
 from wherry.contracts import ModelRef, Uri, parse_uri, read_settings
 from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
+from wherry.ledger.stages import recorded
 from wherry.progress import stage
 from wherry.workspace import workspace
 
@@ -34,6 +35,7 @@ class _Libraries:
         return FolderTokenizer(folder), GgufTokenizer(gguf)
 
 
+@recorded("fetch base", outputs=("base",))
 def run(uri: str, base: Path, settings: str = "") -> None:
     """Fetches a base model as a folder for transformers, with its source beside it.
 

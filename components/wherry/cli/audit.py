@@ -15,9 +15,9 @@ from wherry.cli.failure import printable
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
 from wherry.cli.versions import read_moment
-from wherry.contracts.errors import EXIT_FAILED, SigningKeyError
+from wherry.contracts.errors import EXIT_FAILED
 from wherry.ledger import AuditRow, Verification
-from wherry.ledger.checkpoints import Signed, opened
+from wherry.ledger.checkpoints import Signed, is_revoked, opened, size_of
 from wherry.ledger.log import Wanted
 from wherry.ledger.places import places
 from wherry.signing import Keyring, TrustedKey, load_keyring, load_signer
@@ -75,7 +75,7 @@ def checkpoint(as_json: bool) -> None:
     if as_json:
         print(made.checkpoint.to_json())
         return
-    print(f"Signed {made.checkpoint.size} rows with the key {made.key[:8]}: {made.checkpoint.name}")
+    print(f"Signed {made.checkpoint.size} rows with the key {made.key[:8]}: {made.name}")
 
 
 @audit.command()
@@ -90,7 +90,7 @@ def prove(seq: int, file: Path | None, output: Path | None, keys: tuple[Path, ..
     docs/audit/verify.py checks the proof with Python alone.
     """
     with open_ledger() as ledger:
-        under = _opened(file.read_bytes(), _keyring(keys), str(file)) if file else _newest(keys)
+        under = _checkpoints((file,), keys)[0][0] if file else _newest(keys)
         if under is None or (not file and under.checkpoint.size < seq):
             under = ledger.log.keep(places(state()), load_signer(), load_keyring())
         proof = ledger.log.prove(seq, under)
@@ -138,10 +138,10 @@ def export(case: str, output: Path, keys: tuple[Path, ...], as_json: bool) -> No
     The rows with their proofs, provenance, the signed model, its bill of materials, model card,
     data sheet, policy and blessing, and an index that says which record is evidence for what.
     """
-    from wherry.ledger.export.case import export_case
+    from wherry.ledger.export.case import export_case, version_of_run
 
     with open_ledger() as ledger:
-        name, version = _case(case)
+        name, version = parse_version(case) if ":" in case else version_of_run(ledger, case)
         made = export_case(
             ledger,
             name,
@@ -160,17 +160,24 @@ def export(case: str, output: Path, keys: tuple[Path, ...], as_json: bool) -> No
 def line_of(row: AuditRow) -> str:
     """Gives a row as one line: whatever its texts hold, they cannot begin another one."""
     who = row.actor.id if row.actor else "?"
-    moved = ", ".join(f"{move.alias} → v{move.version}" for move in row.moves)
-    where = (
-        f"on {row.deploy.target}, {'healthy' if row.deploy.healthy else 'not healthy'}"
-        if (row.deploy)
-        else ""
-    )
-    told = "; ".join(filter(None, (moved, where, row.reason)))
-    head = (
-        f"{row.seq:>6}  {row.ts[:19]}  {who}  {row.action}  {row.model.name} v{row.model.version}"
-    )
-    return printable(f"{head}  {told}".rstrip()).replace("\n", "\\n")
+    told = "; ".join(filter(None, (_about(row), *_what(row))))
+    text = f"{row.seq:>6}  {row.ts[:19]}  {who}  {row.action}  {told}"
+    return printable(text).replace("\n", "\\n")
+
+
+def _about(row: AuditRow) -> str:
+    if row.stage:
+        return f"{row.stage.name} {row.outcome} {row.error_code}".strip()
+    return f"{row.model.name} v{row.model.version}"
+
+
+def _what(row: AuditRow) -> Iterator[str]:
+    yield ", ".join(f"{move.alias} → v{move.version}" for move in row.moves)
+    if row.deploy:
+        yield f"on {row.deploy.target}, {'healthy' if row.deploy.healthy else 'not healthy'}"
+    if row.approval:
+        yield row.approval.meaning
+    yield row.reason
 
 
 def _tell(found: Verification, distrusted: int) -> None:
@@ -193,43 +200,40 @@ def _notes(found: Verification, distrusted: int) -> Iterator[str]:
             "Run: wherry audit checkpoint"
         )
     if distrusted:
-        yield f"{distrusted} older checkpoints were left out: their key is revoked or unknown."
+        yield f"{distrusted} checkpoints were left out: the key that signed them was revoked."
     if found.skewed:
         rows = ", ".join(map(str, found.skewed))
         yield f"The clock ran backwards before row {rows}; the order of the rows stands."
 
 
 def _checkpoints(files: tuple[Path, ...], keys: tuple[Path, ...]) -> tuple[list[Signed], int]:
-    """Gives the checkpoints to hold the log against, and how many older ones none can trust.
+    """Gives the checkpoints to hold the log against, and how many a revoked key signed.
 
-    Those that were named must all be good. Of those that are kept the newest must be: of an older
-    one, the key may have been revoked since.
+    Those that were named must all be good. Of those that are kept, what a revoked key signed is
+    left out, unless it covers more rows than any good one: that is a loss to be told.
     """
-    if files:
-        ring = _keyring(keys)
-        return [_opened(file.read_bytes(), ring, str(file)) for file in files], 0
+    ring = _keyring(keys) if files else None
+    if ring:
+        return [opened(file.read_bytes(), ring, where=str(file)) for file in files], 0
     held: list[Signed] = []
-    distrusted = 0
+    lost: dict[str, bytes] = {}
     for place in places(state()):
-        for at, name in enumerate(reversed(place.names())):
-            try:
-                held.append(_opened(place.read(name), _keyring(keys), name))
-            except SigningKeyError:
-                if at == 0:
-                    raise
-                distrusted += 1
-    return held, distrusted
+        for name in place.names():
+            ring = ring or _keyring(keys)
+            if is_revoked(envelope := place.read(name), ring):
+                lost[name] = envelope
+            else:
+                held.append(opened(envelope, ring, where=name))
+    newest = max(lost, default="")
+    if ring and size_of(newest) > max((one.checkpoint.size for one in held), default=0):
+        opened(lost[newest], ring, where=newest)  # says why it counts for nothing
+    return held, len(lost)
 
 
 def _newest(keys: tuple[Path, ...]) -> Signed | None:
-    for place in places(state()):
-        if names := place.names():
-            return _opened(place.read(names[-1]), _keyring(keys), names[-1])
-    return None
-
-
-def _opened(envelope: bytes, ring: Keyring, where: str) -> Signed:
-    return opened(envelope, ring, where=where)
+    """Gives the newest of the checkpoints that are kept and good."""
+    held, _ = _checkpoints((), keys)
+    return max(held, key=lambda one: one.checkpoint.size, default=None)
 
 
 def _keyring(files: tuple[Path, ...]) -> Keyring:
@@ -241,10 +245,6 @@ def _keyring(files: tuple[Path, ...]) -> Keyring:
         if key.id not in known or key.revoked_at:
             known[key.id] = key
     return Keyring(keys=tuple(known.values()))
-
-
-def _case(text: str) -> tuple[str, int]:
-    return parse_version(text)
 
 
 def _moment(text: str) -> datetime | None:

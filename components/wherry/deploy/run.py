@@ -21,6 +21,7 @@ from wherry.deploy.adapters.local.target import LocalTarget
 from wherry.deploy.settings import DeploySettings
 from wherry.deploy.step import Plan, deploy, pick
 from wherry.ledger import CHAMPION, Ledger
+from wherry.ledger.stages import recorded
 from wherry.progress import Report, stage
 from wherry.workspace import state, workspace
 
@@ -28,6 +29,7 @@ _PROBE_SECONDS = 5.0
 """How long a server may take to say whether it is ready."""
 
 
+@recorded("deploy", inputs=("release", "dataset"), outputs=("deployment",))
 def run(
     release: Path, dataset: Path, deployment: Path, settings: str = "", generation: int = 0
 ) -> str:

@@ -29,9 +29,13 @@ from wherry.evaluate.step import (
     predict,
     quality,
 )
+from wherry.ledger.stages import recorded
 from wherry.progress import Report, stage
 
 
+@recorded(
+    "evaluate {subject}", inputs=("dataset", "model", "base"), outputs=("scores", "predictions")
+)
 def run(
     dataset: Path,
     model: Path,

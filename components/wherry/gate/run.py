@@ -8,10 +8,12 @@ from wherry.contracts.parity import Parity
 from wherry.gate.settings import Policy
 from wherry.gate.step import decide
 from wherry.ledger import CHAMPION, Ledger
+from wherry.ledger.stages import recorded
 from wherry.progress import stage
 from wherry.workspace import state
 
 
+@recorded("gate", inputs=("scores_tuned", "scores_quantized", "parity"), outputs=("blessing",))
 def run(
     scores_tuned: Path,
     scores_quantized: Path,

@@ -16,6 +16,7 @@ from wherry.ingest.adapters.open import open_store
 from wherry.ingest.clean.verbatim import checked
 from wherry.ingest.settings import IngestSettings
 from wherry.ingest.step import Fetched, Store, materialise
+from wherry.ledger.stages import recorded
 from wherry.progress import Report, stage
 from wherry.workspace import workspace
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from wherry.ingest.clean.made import Made
 
 
+@recorded("ingest", outputs=("dataset",))
 def run(
     dataset: Path, repo: str, revision: str = "", checksum: str = "", settings: str = ""
 ) -> None:

@@ -14,9 +14,11 @@ from wherry.ledger.records import (
     Approval,
     AuditRow,
     Candidate,
+    Circumstances,
     Verification,
 )
 from wherry.ledger.rules import check_blessing, check_label
+from wherry.ledger.shelves.stored import Stored
 from wherry.ledger.store import Ledger
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "Artifacts",
     "AuditRow",
     "Candidate",
+    "Circumstances",
     "Ledger",
     "Pointed",
+    "Stored",
     "Verification",
     "alias_moves",
     "canonical",

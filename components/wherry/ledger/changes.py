@@ -1,5 +1,6 @@
 """What may change in the store, under which conditions, and the audit row it leaves."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wherry.contracts import Deployment, Release
@@ -12,11 +13,11 @@ from wherry.ledger.records import (
     PREVIOUS,
     Alias,
     Candidate,
-    Evidence,
     Move,
     Previous,
     Switch,
 )
+from wherry.ledger.redaction import redact_text
 from wherry.ledger.standing import Standing, check_fit
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ class Changes:
 
     def register(self, candidate: Candidate) -> Release:
         """Adds a version, or gives the one that this name and digest already are."""
+        candidate = events.without_secrets(candidate)
         known = self._tables.version_of(candidate.name, candidate.digest)
         if known and (release := self._tables.release(candidate.name, known)):
             return release
         version = self._tables.last_version(candidate.name) + 1
         release = events.release_of(candidate, version, self._journal.now())
         record = release.to_json()
-        evidence = Evidence(candidate.blessing, candidate.scores).to_json()
+        evidence = events.evidence_of(candidate).to_json()
         self._tables.add_version(release, record, evidence)
         row = events.registered(release, candidate, events.pair_digest(record, evidence))
         self._journal.write(row, events.register_key(release.name, release.digest))
@@ -71,6 +73,7 @@ class Changes:
 
     def deploy(self, deployment: Deployment) -> None:
         """Records a deployment unless it is the last one or older than it."""
+        deployment = replace(deployment, url=redact_text(deployment.url))
         last = self._tables.last_deployment(deployment.name, deployment.target)
         if deployment == last:
             return

@@ -1,167 +1,185 @@
-"""Opens the SQLite file: durable, shared by processes, its errors in our words."""
+"""One connection to the store's database: transactions, and errors in our words."""
 
-import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 
-from wherry.contracts.errors import FileAccessError, NoSpaceError, StoreError, WherryError
-from wherry.ledger.schema import SCHEMA_VERSION, STATEMENTS
+from sqlalchemy import Connection, Engine, Executable, column, inspect, select, table
+from sqlalchemy.exc import SQLAlchemyError
 
-BUSY_SECONDS: Final = 30.0
-"""How long a process waits for another one's transaction."""
+from wherry.contracts.errors import InternalError, StoreError, WherryError
+from wherry.ledger.backends.postgresql import PostgresqlDatabase
+from wherry.ledger.backends.sqlite import SqliteFile
+from wherry.ledger.schema import SCHEMA
+
+EMPTY: Final = "0000"
+_VERSIONS: Final = "alembic_version"
+
+
+class Backend(Protocol):
+    """What the databases do each in their own way."""
+
+    where: str
+    """For messages; holds no password."""
+
+    @property
+    def writing(self) -> str:
+        """The statements that begin a transaction and take the write lock."""
+
+    @property
+    def reading(self) -> str:
+        """The statement that begins a transaction of one unchanging state."""
+
+    def engine(self) -> Engine:
+        """Gives an engine for connections that commit each statement by itself."""
+
+    def prepare(self, connection: Connection) -> None:
+        """Sets up a new connection, and refuses a database that cannot keep what it is given."""
+
+    def explain(self, error: SQLAlchemyError) -> WherryError:
+        """Says what went wrong in our words."""
 
 
 class Database:
     """One connection to the store; belongs to the thread that opened it.
 
     Args:
-        path: of the SQLite file; made with its tables if it is not there.
+        backend: the database; its tables are made or brought up to date.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _in_our_words(path):
-            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._busy = False
+        with self._in_our_words():
+            self._engine = backend.engine()
+            self._db = self._engine.connect()
         try:
-            self._prepare()
+            with self._in_our_words():
+                backend.prepare(self._db)
+                self._bring_up_to_date()
         except BaseException:
-            self._db.close()
+            self.close()
             raise
+
+    @property
+    def on_a_server(self) -> bool:
+        """Whether it is PostgreSQL."""
+        return self._db.dialect.name == "postgresql"
+
+    @classmethod
+    def open(cls, address: Path | str) -> Self:
+        """Opens a SQLite file by its path, or a PostgreSQL database by its URL.
+
+        Raises:
+            StoreError: if it cannot be opened, does not hold together or is newer.
+        """
+        return cls(_backend(address))
+
+    @staticmethod
+    def exists(address: str) -> bool:
+        """Says whether a server's database holds a store, without making one."""
+        backend = PostgresqlDatabase(address)
+        with _in_words_of(backend), backend.engine().connect() as connection:
+            return inspect(connection).has_table(_VERSIONS)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Makes all statements of the block one transaction: all of them or none.
 
-        The write lock is taken at once, so that what the block reads stays true.
+        One process at a time is inside, so that what the block reads stays true.
         """
-        with _in_our_words(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                # SQLite has already rolled back by itself on some errors, a full disk for one.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._transaction(self._backend.writing, "COMMIT"):
+            yield
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Makes all queries of the block see the same state."""
-        with _in_our_words(self.path):
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("ROLLBACK")
+        with self._transaction(self._backend.reading, "ROLLBACK"):
+            yield
 
-    def execute(self, statement: str, *values: object) -> None:
+    def execute(self, statement: Executable) -> None:
         """Runs one statement that changes something; only inside `writing`."""
-        self._db.execute(statement, values)
+        self._db.execute(statement)
 
-    def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        """Yields the rows of a query one at a time."""
-        with _in_our_words(self.path):
-            yield from self._db.execute(query, values)
+    def rows(self, query: Executable) -> list[tuple[Any, ...]]:
+        """Gives the rows of a query, which must be few."""
+        with self._in_our_words():
+            return [tuple(row) for row in self._db.execute(query)]
 
-    def first(self, query: str, *values: object) -> tuple[Any, ...] | None:
+    def first(self, query: Executable) -> tuple[Any, ...] | None:
         """Gives the first row of a query, or None."""
-        return next(self.rows(query, *values), None)
+        return next(iter(self.rows(query)), None)
 
-    def one(self, query: str, *values: object) -> tuple[Any, ...]:
+    def one(self, query: Executable) -> tuple[Any, ...]:
         """Gives the first row of a query that always has one."""
-        row = self.first(query, *values)
+        row = self.first(query)
         if row is None:
             raise StoreError(
-                f"{self.path} lacks a row that it must have.", remedy="Restore it from a backup."
+                f"{self._backend.where} lacks a row that it must have.",
+                remedy="Restore it from a backup.",
             )
         return row
 
     def close(self) -> None:
-        """Closes the connection; the last one folds the log into the file."""
-        self._db.close()
+        """Closes the connection; SQLite's last one folds the log into the file."""
+        with suppress(SQLAlchemyError):  # of a server that is gone nothing is left to close
+            self._db.close()
+        self._engine.dispose()
 
-    def _prepare(self) -> None:
-        with _in_our_words(self.path):
-            self._use_log()
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-        if self._version() < SCHEMA_VERSION:
-            self._make_tables()
-        if self._version() > SCHEMA_VERSION:
+    @contextmanager
+    def _transaction(self, begin: str, end: str) -> Iterator[None]:
+        if self._busy:
+            # PostgreSQL would let the inner one end the outer one.
+            raise InternalError("a transaction is open already.", remedy="Report this.")
+        self._busy = True
+        try:
+            with self._in_our_words():
+                self._db.exec_driver_sql(begin)
+                yield
+                self._db.exec_driver_sql(end)
+        except BaseException:
+            # It may be undone already: by SQLite after a full disk, by a server that is gone.
+            with suppress(SQLAlchemyError):
+                self._db.exec_driver_sql("ROLLBACK")
+            raise
+        finally:
+            self._busy = False
+
+    def _in_our_words(self) -> AbstractContextManager[None]:
+        return _in_words_of(self._backend)
+
+    def _bring_up_to_date(self) -> None:
+        if self._schema() != SCHEMA:
+            with self.writing():
+                # Another process may have done it while this one waited.
+                self._migrate(self._schema())
+
+    def _migrate(self, found: str) -> None:
+        if found > SCHEMA:
             raise StoreError(
-                f"{self.path} has schema {self._version()}, expected at most {SCHEMA_VERSION}.",
+                f"{self._backend.where} has schema {found}, expected at most {SCHEMA}.",
                 remedy="Install the newer version of Wherry that made it.",
             )
+        if found < SCHEMA:
+            from wherry.ledger.migrations.run import migrate
 
-    def _use_log(self) -> None:
-        # Several first processes may switch a new file to WAL at once. SQLite answers some of
-        # them "locked" without waiting, to avoid a deadlock: https://sqlite.org/wal.html
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
-                break
-            except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-        if mode != "wal":
-            raise StoreError(
-                f"{self.path} cannot keep a write-ahead log, only {mode!r}.",
-                remedy="Keep the store on a local disk.",
-            )
+            migrate(self._db)
 
-    def _version(self) -> int:
-        with _in_our_words(self.path):
-            if not self.first("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"):
-                return 0
-            row = self.first("SELECT max(version) FROM schema_version")
-            return int(row[0]) if row and row[0] else 0
+    def _schema(self) -> str:
+        if not inspect(self._db).has_table(_VERSIONS):
+            return EMPTY
+        row = self.first(select(column("version_num")).select_from(table(_VERSIONS)))
+        return str(row[0]) if row else EMPTY
 
-    def _make_tables(self) -> None:
-        with self.writing():
-            if self._version() == 0:
-                for statement in STATEMENTS:
-                    self.execute(statement)
-                self.execute("INSERT INTO schema_version VALUES (?)", SCHEMA_VERSION)
+
+def _backend(address: Path | str) -> Backend:
+    return SqliteFile(address) if isinstance(address, Path) else PostgresqlDatabase(address)
 
 
 @contextmanager
-def _in_our_words(path: Path) -> Iterator[None]:
+def _in_words_of(backend: Backend) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
-        raise _as_wherry_error(error, path) from error
-
-
-def _as_wherry_error(error: sqlite3.Error, path: Path) -> WherryError:
-    code = _code(error)
-    if code == sqlite3.SQLITE_FULL:
-        return NoSpaceError(
-            f"No space is left for {path}.",
-            remedy="Free some space and run the same command again: nothing half-written is kept.",
-        )
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreError(
-            f"{path} was locked by another process for {BUSY_SECONDS:.0f} s.",
-            remedy="Run the same command again; if it lasts, end the process that holds it.",
-        )
-    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-        return FileAccessError(
-            f"{path}: {error}.",
-            remedy="Check that its folder exists and that you may write the files in it.",
-        )
-    return StoreError(
-        f"{path} does not hold together: {error}.",
-        remedy="Restore it from a backup; `ledger.db-wal` and `ledger.db-shm` belong to it.",
-    )
-
-
-def _code(error: sqlite3.Error) -> int:
-    # The low byte is the primary code: https://sqlite.org/rescode.html
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    except SQLAlchemyError as error:
+        raise backend.explain(error) from error

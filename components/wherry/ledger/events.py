@@ -10,13 +10,17 @@ from wherry.ledger.records import (
     Candidate,
     Decision,
     Deployed,
+    Evidence,
     Input,
     Move,
+    Named,
     Previous,
+    Stage,
     Subject,
     Switch,
     Withdrawal,
 )
+from wherry.ledger.redaction import redact_text, redacted
 from wherry.ledger.rules import shipped_scores
 
 
@@ -31,6 +35,48 @@ def release_of(candidate: Candidate, version: int, created: str) -> Release:
         state="registered",
         created=created,
         lineage=candidate.lineage,
+    )
+
+
+def without_secrets(candidate: Candidate) -> Candidate:
+    """Gives a candidate whose addresses name a place, and never a key to it."""
+    lineage, dataset = candidate.lineage, candidate.dataset
+    source = lineage.data_source
+    return replace(
+        candidate,
+        lineage=replace(
+            lineage,
+            base_uri=redact_text(lineage.base_uri),
+            data_source=replace(source, uri=redact_text(source.uri)),
+        ),
+        dataset=replace(
+            dataset, source=replace(dataset.source, uri=redact_text(dataset.source.uri))
+        )
+        if dataset
+        else None,
+    )
+
+
+def evidence_of(candidate: Candidate) -> Evidence:
+    """Gives what a version is released on; the settings lose their secrets."""
+    settings, names = redacted({"settings": candidate.settings})
+    return Evidence(
+        blessing=candidate.blessing,
+        scores=candidate.scores,
+        dataset=candidate.dataset,
+        settings=settings["settings"],
+        redactions=names,
+    )
+
+
+def staged(stage: Stage, outputs: tuple[Named, ...], error_code: str) -> AuditRow:
+    """Says that a stage ran, and what came of it."""
+    return AuditRow(
+        action="stage",
+        stage=replace(stage, outputs=outputs),
+        outcome="failed" if error_code else "done",
+        error_code=error_code,
+        redactions=tuple(f"stage.parameters.{name}" for name in stage.redacted),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from wherry.ledger.chain import sealed
-from wherry.ledger.records import Actor, AuditRow
+from wherry.ledger.records import Actor, AuditRow, Circumstances
 
 if TYPE_CHECKING:
     from wherry.ledger.tables import Tables  # loads SQLAlchemy
@@ -20,6 +20,7 @@ class Journal:
         actor: who makes the changes.
         clock: gives the time in UTC.
         new_id: gives an id for a change that has no key.
+        circumstances: where the changes are made from.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Journal:
         actor: Actor,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        circumstances: Callable[[], Circumstances] = Circumstances,
     ) -> None:
         self.actor = actor
         self._tables = tables
         self._clock = clock
         self._new_id = new_id
+        self._circumstances = circumstances
 
     def write(self, row: AuditRow, key: str = "") -> AuditRow:
         """Adds a row to the chain.
@@ -43,6 +46,8 @@ class Journal:
         """
         seq, prev = self._tables.head()
         row = replace(row, seq=seq + 1, prev=prev, event_id=key or self._new_id())
+        here = self._circumstances()
+        row = replace(row, run=here.run, environment=here.environment)
         row, text = sealed(replace(row, ts=self.now(), actor=self.actor))
         self._tables.add_row(row, text)
         return row

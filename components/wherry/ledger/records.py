@@ -1,9 +1,9 @@
 """What the ledger keeps: candidates, aliases and the rows of the audit chain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from wherry.contracts import Blessing, Code, Digest, Lineage, Metric, Scores
+from wherry.contracts import Blessing, Code, Dataset, Digest, Lineage, Metric, Scores
 from wherry.contracts.record import Record
 
 CHAMPION: Final = "champion"
@@ -15,7 +15,9 @@ CHALLENGER: Final = "challenger"
 GENESIS: Final[Digest] = "sha256:" + 64 * "0"
 """Stands where the first audit row names the row before it."""
 
-Action = Literal["register", "approve", "promote", "rollback", "deploy", "retire", "revoke"]
+Action = Literal[
+    "stage", "register", "approve", "promote", "rollback", "deploy", "retire", "revoke"
+]
 SwitchAction = Literal["promote", "rollback"]
 Withdrawal = Literal["retire", "revoke"]
 
@@ -29,6 +31,41 @@ class Actor:
     kind: Literal["human", "service"]
     authenticated: str
     """How the name was established, such as ``os-user``."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run of a pipeline that a change belongs to."""
+
+    platform: Literal["local", "kubeflow", "vertex"]
+    id: str = ""
+    """The platform's own; empty if it did not say."""
+    task: str = ""
+    """The task's pod or job, or empty on one machine."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a process runs in."""
+
+    wherry: str
+    """Its version."""
+    python: str
+    system: str
+    """Such as ``Linux x86_64``."""
+    cpus: int
+    packages: Digest
+    """Of the installed packages with their versions."""
+    image: str = ""
+    """The container's image with its digest, as far as it is known."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Where a change is made from."""
+
+    run: Run | None = None
+    environment: Environment | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +84,10 @@ class Candidate:
     blessing: Blessing
     scores: tuple[Scores, ...]
     """Of the file itself (subject ``quantized``), and of what it was made from."""
+    dataset: Dataset | None = None
+    """The data that it was made from, in figures: splits, rows, licence, cleaning."""
+    settings: str = ""
+    """Of all stages as JSON, the gate's policy among them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +96,11 @@ class Evidence(Record):
 
     blessing: Blessing
     scores: tuple[Scores, ...]
+    dataset: Dataset | None = None
+    settings: str = ""
+    """Of all stages as JSON, without secrets."""
+    redactions: tuple[str, ...] = ()
+    """The fields that secrets were taken out of."""
     schema: Literal["wherry.evidence/1"] = "wherry.evidence/1"
 
 
@@ -173,6 +219,34 @@ class Deployed:
 
 
 @dataclass(frozen=True)
+class Named:
+    """Bytes by the name that a stage has for them."""
+
+    name: str
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run as it ran."""
+
+    name: str
+    """Such as ``tune`` or ``evaluate base``."""
+    inputs: tuple[Named, ...] = ()
+    outputs: tuple[Named, ...] = ()
+    settings: Digest | None = None
+    """Of the JSON text that it was handed."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """What else it was handed: names, addresses, numbers; without secrets."""
+    redacted: tuple[str, ...] = ()
+    """The parameters that secrets were taken out of."""
+
+
+NO_MODEL: Final = Subject(name="", version=0, digest=GENESIS)
+"""Stands in rows that are about no version."""
+
+
+@dataclass(frozen=True)
 class AuditRow:
     """One change of the store.
 
@@ -182,8 +256,11 @@ class AuditRow:
     """
 
     action: Action
-    model: Subject
-    outcome: Literal["done"] = "done"
+    model: Subject = NO_MODEL
+    outcome: Literal["done", "failed"] = "done"
+    error_code: str = ""
+    """Of a stage that failed."""
+    stage: Stage | None = None
     inputs: tuple[Input, ...] = ()
     code: Code | None = None
     metrics: tuple[Metric, ...] = ()
@@ -194,6 +271,10 @@ class AuditRow:
     deploy: Deployed | None = None
     approval: Approved | None = None
     reason: str = ""
+    run: Run | None = None
+    environment: Environment | None = None
+    redactions: tuple[str, ...] = ()
+    """The fields that secrets were taken out of."""
     seq: int = 0
     """Counted from 1 without gaps."""
     prev: Digest = GENESIS

@@ -1,9 +1,18 @@
 """Rebuilds the store's state from its audit rows, to compare it with the tables."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from wherry.contracts import Digest
+from wherry.contracts import Digest, digest_bytes
 from wherry.ledger.records import AuditRow
+
+WITHDRAWN: Final = {"retire": "retired", "revoke": "revoked"}
+"""Action → the state that it leaves a version in."""
+
+
+def state_digest(name: str, version: int, state: str) -> Digest:
+    """Gives what stands for a version's state in a comparison."""
+    return digest_bytes(f"{name}\n{version}\n{state}".encode())
 
 
 @dataclass
@@ -12,25 +21,43 @@ class Replay:
 
     versions: dict[tuple[str, int], tuple[int, Digest | None]] = field(default_factory=dict)
     """Name and version → the row's seq and the digest of the version's record."""
+    _last: dict[str, int] = field(default_factory=dict)
+    """Name → its newest version."""
     aliases: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
     """Name and alias → the row's seq, version and generation."""
     deployments: dict[int, Digest] = field(default_factory=dict)
     """The row's seq → the digest of the deployment's record."""
+    approvals: dict[int, Digest] = field(default_factory=dict)
+    """The row's seq → the digest of the approval's record."""
+    states: dict[int, Digest] = field(default_factory=dict)
+    """The row's seq → the digest of the version's new state."""
 
     def apply(self, row: AuditRow) -> str:
         """Takes in the next row; says in words which rule it breaks, or nothing."""
+        if row.action == "stage":
+            return ""
         if row.action == "register":
             return self._register(row)
-        if row.deploy:
-            self.deployments[row.seq] = row.deploy.record_digest
         if (row.model.name, row.model.version) not in self.versions:
             return f"version {row.model.version} of {row.model.name} was never registered"
+        self._keep(row)
         return next(filter(None, (self._move(row, at) for at in range(len(row.moves)))), "")
 
+    def _keep(self, row: AuditRow) -> None:
+        """Notes what must stand beside the row."""
+        if row.deploy:
+            self.deployments[row.seq] = row.deploy.record_digest
+        if row.approval:
+            self.approvals[row.seq] = row.approval.record_digest
+        if row.action in WITHDRAWN:
+            state = WITHDRAWN[row.action]
+            self.states[row.seq] = state_digest(row.model.name, row.model.version, state)
+
     def _register(self, row: AuditRow) -> str:
-        known = [version for name, version in self.versions if name == row.model.name]
-        if row.model.version != max(known, default=0) + 1:
+        last = self._last.get(row.model.name, 0)
+        if row.model.version != last + 1:
             return f"version {row.model.version} of {row.model.name} is out of order"
+        self._last[row.model.name] = row.model.version
         self.versions[row.model.name, row.model.version] = row.seq, row.model.record_digest
         return ""
 

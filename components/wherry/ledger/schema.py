@@ -1,61 +1,131 @@
-"""The store's tables."""
+"""The store's tables, as queries see them; `migrations` makes them and the rules that they keep."""
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
-
-STATEMENTS: Final = (
-    "CREATE TABLE schema_version (version INTEGER PRIMARY KEY)",
-    # `record` and `evidence` are JSON; what is searched for stands in columns of its own.
-    """CREATE TABLE versions (
-        name TEXT NOT NULL,
-        version INTEGER NOT NULL CHECK (version > 0),
-        digest TEXT NOT NULL,
-        record TEXT NOT NULL,
-        evidence TEXT NOT NULL,
-        PRIMARY KEY (name, version),
-        UNIQUE (name, digest)
-    )""",
-    """CREATE TABLE aliases (
-        name TEXT NOT NULL,
-        alias TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        generation INTEGER NOT NULL CHECK (generation > 0),
-        PRIMARY KEY (name, alias),
-        FOREIGN KEY (name, version) REFERENCES versions (name, version)
-    )""",
-    """CREATE TABLE audit (
-        seq INTEGER PRIMARY KEY,
-        event_id TEXT NOT NULL UNIQUE,
-        hash TEXT NOT NULL,
-        record TEXT NOT NULL
-    )""",
-    """CREATE TABLE deployments (
-        seq INTEGER PRIMARY KEY REFERENCES audit (seq),
-        name TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        target TEXT NOT NULL,
-        generation INTEGER NOT NULL,
-        record TEXT NOT NULL,
-        FOREIGN KEY (name, version) REFERENCES versions (name, version)
-    )""",
-    # Rules that hold for whoever writes to the file, not for this code alone.
-    """CREATE TRIGGER versions_immutable BEFORE UPDATE ON versions
-        BEGIN SELECT RAISE(ABORT, 'a version is immutable'); END""",
-    """CREATE TRIGGER versions_kept BEFORE DELETE ON versions
-        BEGIN SELECT RAISE(ABORT, 'a version is never deleted'); END""",
-    """CREATE TRIGGER aliases_forward BEFORE UPDATE ON aliases
-        WHEN NEW.name <> OLD.name OR NEW.alias <> OLD.alias
-            OR NEW.generation <> OLD.generation + 1
-        BEGIN SELECT RAISE(ABORT, 'a generation only goes up by one'); END""",
-    """CREATE TRIGGER aliases_kept BEFORE DELETE ON aliases
-        BEGIN SELECT RAISE(ABORT, 'an alias is never deleted'); END""",
-    """CREATE TRIGGER audit_immutable BEFORE UPDATE ON audit
-        BEGIN SELECT RAISE(ABORT, 'an audit row is immutable'); END""",
-    """CREATE TRIGGER audit_kept BEFORE DELETE ON audit
-        BEGIN SELECT RAISE(ABORT, 'an audit row is never deleted'); END""",
-    """CREATE TRIGGER deployments_immutable BEFORE UPDATE ON deployments
-        BEGIN SELECT RAISE(ABORT, 'a deployment is immutable'); END""",
-    """CREATE TRIGGER deployments_kept BEFORE DELETE ON deployments
-        BEGIN SELECT RAISE(ABORT, 'a deployment is never deleted'); END""",
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
 )
+
+SCHEMA: Final = "0002"
+"""The last migration."""
+
+METADATA: Final = MetaData()
+
+_NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
+# By bytes, as SQLite and Python sort; a server's own order may leave out the dashes.
+_LABEL: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _of_a_version() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["name", "version"], ["versions.name", "versions.version"])
+
+
+def _beside_a_row() -> Column[int]:
+    return Column("seq", _NUMBER, ForeignKey("audit.seq"), primary_key=True, autoincrement=False)
+
+
+# `record` and `evidence` are JSON; what is searched for stands in columns of its own.
+VERSIONS: Final = Table(
+    "versions",
+    METADATA,
+    Column("name", _LABEL, nullable=False),
+    Column("version", Integer, CheckConstraint("version > 0"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    PrimaryKeyConstraint("name", "version"),
+    UniqueConstraint("name", "digest"),
+)
+
+ALIASES: Final = Table(
+    "aliases",
+    METADATA,
+    Column("name", _LABEL, nullable=False),
+    Column("alias", _LABEL, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("generation", _NUMBER, CheckConstraint("generation > 0"), nullable=False),
+    PrimaryKeyConstraint("name", "alias"),
+    _of_a_version(),
+)
+
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("hash", Text, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+DEPLOYMENTS: Final = Table(
+    "deployments",
+    METADATA,
+    _beside_a_row(),
+    Column("name", _LABEL, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("generation", _NUMBER, nullable=False),
+    Column("record", Text, nullable=False),
+    _of_a_version(),
+)
+
+APPROVALS: Final = Table(
+    "approvals",
+    METADATA,
+    _beside_a_row(),
+    Column("name", _LABEL, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    _of_a_version(),
+    Index("approvals_of_a_version", "name", "version"),
+)
+
+STATES: Final = Table(
+    "states",
+    METADATA,
+    _beside_a_row(),
+    Column("name", _LABEL, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('registered', 'retired', 'revoked')"),
+        nullable=False,
+    ),
+    _of_a_version(),
+    Index("states_of_a_version", "name", "version"),
+)
+
+MIRRORS: Final = Table(
+    "mirrors",
+    METADATA,
+    _beside_a_row(),
+    Column("name", _LABEL, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("mirror", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    _of_a_version(),
+    Index("mirrors_of_a_version", "name", "version"),
+)
+
+BLOCKS: Final = Table(
+    "blocks",
+    METADATA,
+    Column("number", _NUMBER, primary_key=True, autoincrement=False),
+    Column("hash", Text, nullable=False),
+)
+"""Hashes of whole blocks of audit rows, so that a proof need not read them all again."""
+
+STORE: Final = Table("store", METADATA, Column("id", Text, primary_key=True))
+"""One row: what tells this store from every other, for files that several could share."""

@@ -1,9 +1,11 @@
 """What makes a version fit to go live, and what ends that: approvals, retiring, revoking."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from wherry.contracts import Release
 from wherry.contracts.errors import ApprovalError, WithdrawnError
+from wherry.contracts.release import ReleaseState
 from wherry.ledger import events
 from wherry.ledger.journal import Journal
 from wherry.ledger.records import CHAMPION, PREVIOUS, Approval, AuditRow, Withdrawal
@@ -12,7 +14,7 @@ from wherry.ledger.rules import approval_missing
 if TYPE_CHECKING:
     from wherry.ledger.tables import Tables  # loads SQLAlchemy
 
-STATES = {"retire": "retired", "revoke": "revoked"}
+STATES: Final[Mapping[Withdrawal, ReleaseState]] = {"retire": "retired", "revoke": "revoked"}
 
 
 class Standing:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,6 +15,9 @@ from wherry.ledger.artifacts import Artifacts
 from wherry.ledger.chain import opened
 from wherry.ledger.changes import Changes
 from wherry.ledger.checkpoints import Signed
+from wherry.ledger.circumstances import process_circumstances
+from wherry.ledger.collect import collect
+from wherry.ledger.events import staged
 from wherry.ledger.journal import Journal
 from wherry.ledger.log import AuditLog
 from wherry.ledger.records import (
@@ -24,6 +27,10 @@ from wherry.ledger.records import (
     Approval,
     AuditRow,
     Candidate,
+    Circumstances,
+    Evidence,
+    Named,
+    Stage,
     Switch,
     SwitchAction,
     Verification,
@@ -37,11 +44,13 @@ from wherry.ledger.rules import (
     check_candidate,
     check_label,
 )
+from wherry.ledger.shelves.stored import Stored
 from wherry.ledger.standing import Standing
 from wherry.ledger.verification import verify
 
 if TYPE_CHECKING:
     from wherry.ledger.tables import Tables  # loads SQLAlchemy
+
 
 class Ledger:
     """The release store of one workspace; may be open in many processes at once.
@@ -62,8 +71,10 @@ class Ledger:
     ) -> None:
         self.artifacts = artifacts
         self.actor = journal.actor
+        self._time = journal.time
         self.log = AuditLog(tables, journal.time)
         self._tables = tables
+        self._journal = journal
         self._standing = Standing(tables, journal)
         self._changes = Changes(tables, journal, self._standing)
         self._roles = roles
@@ -76,6 +87,7 @@ class Ledger:
         actor: Actor | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        circumstances: Callable[[], Circumstances] = process_circumstances,
     ) -> Self:
         """Opens the store of a state folder and makes it if it is not there.
 
@@ -85,6 +97,7 @@ class Ledger:
             actor: who makes the changes; the process's user if None.
             clock: gives the time in UTC.
             new_id: gives a new id for a change that has no key of its own.
+            circumstances: tells where the changes are made from.
 
         Raises:
             StoreError: if the store cannot be opened, is broken or newer.
@@ -92,9 +105,13 @@ class Ledger:
         from wherry.ledger.database import Database
         from wherry.ledger.tables import Tables
 
-        artifacts = Artifacts.open(state)
         tables = Tables(Database.open(store_address(state)))
-        journal = Journal(tables, actor or process_actor(), clock, new_id)
+        try:
+            artifacts = Artifacts.open(state, owner=tables.identity())
+        except BaseException:
+            tables.close()
+            raise
+        journal = Journal(tables, actor or process_actor(), clock, new_id, circumstances)
         return cls(tables, journal, artifacts, read_roles(state))
 
     @staticmethod
@@ -134,8 +151,9 @@ class Ledger:
             MissingError: if the file is not in the artifact store.
         """
         self.check_role("register")
-        self._check(candidate)
+        ref = self._check(candidate)
         with self._tables.writing():
+            self.artifacts.check_there(ref)
             return self._changes.register(candidate)
 
     def switch(
@@ -193,8 +211,9 @@ class Ledger:
         """
         self.check_role("register")
         self.check_role("promote")
-        self._check(candidate)
+        ref = self._check(candidate)
         with self._tables.writing():
+            self.artifacts.check_there(ref)
             release = self._changes.register(candidate)
             asked = Switch(alias, release.name, release.version, expected_generation, reason)
             _check_switch(asked)
@@ -283,6 +302,19 @@ class Ledger:
         with self._tables.writing():
             self._changes.deploy(deployment)
 
+    def record_stage(
+        self, stage: Stage, outputs: tuple[Named, ...], error_code: str = ""
+    ) -> AuditRow:
+        """Records that a stage of a run ended, and gives the row.
+
+        Args:
+            stage: what it was handed.
+            outputs: what it made.
+            error_code: of what it failed with; empty if it did not.
+        """
+        with self._tables.writing():
+            return self._journal.write(staged(stage, outputs, error_code))
+
     def releases(self, name: str | None = None) -> tuple[Release, ...]:
         """Gives the versions of one model or of all, oldest first, with their aliases."""
         return self._tables.releases(name)
@@ -338,6 +370,11 @@ class Ledger:
             remedy=f"Ask for one of: {known}.",
         )
 
+    def evidence(self, name: str, version: int) -> Evidence:
+        """Gives all that a version was released on."""
+        self.find(name, version)
+        return self._tables.evidence(name, version)
+
     def deployments(self, name: str | None = None) -> tuple[Deployment, ...]:
         """Gives all that was deployed of one model or of all, oldest first."""
         return self._tables.deployments(name)
@@ -360,10 +397,24 @@ class Ledger:
         with self._tables.reading():
             return verify(self._tables, checkpoints)
 
-    def _check(self, candidate: Candidate) -> None:
+    def collect(self, *, older_than: timedelta, remove: bool = False) -> tuple[Stored, ...]:
+        """Gives the stored files that no version has and that are old enough to be removed.
+
+        Args:
+            older_than: for how long a file must have been there; an hour at least.
+            remove: whether to remove them.
+
+        Raises:
+            StoreError: if another release store publishes to the same place.
+        """
+        now = self._time()
+        return collect(self._tables, self.artifacts, older_than=older_than, now=now, remove=remove)
+
+    def _check(self, candidate: Candidate) -> ArtifactRef:
         check_candidate(candidate)
         ref = ArtifactRef(uri=candidate.uri, digest=candidate.digest, size=candidate.size)
         self.artifacts.verified(ref)
+        return ref
 
 
 def _check_switch(asked: Switch) -> None:

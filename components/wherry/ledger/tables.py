@@ -3,18 +3,32 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
 
 from wherry.contracts import Deployment, Digest, Release
+from wherry.contracts.release import ReleaseState
 from wherry.ledger.chain import opened
 from wherry.ledger.database import Database
-from wherry.ledger.records import GENESIS, Alias, AuditRow, Evidence, Move
+from wherry.ledger.records import GENESIS, Alias, Approval, AuditRow, Evidence, Move
+from wherry.ledger.schema import (
+    ALIASES,
+    APPROVALS,
+    AUDIT,
+    BLOCKS,
+    DEPLOYMENTS,
+    MIRRORS,
+    STATES,
+    STORE,
+    VERSIONS,
+)
 
-_RELEASES: Final = """
-    SELECT v.record, group_concat(a.alias)
-    FROM versions AS v LEFT JOIN aliases AS a ON a.name = v.name AND a.version = v.version
-    WHERE {where} GROUP BY v.name, v.version ORDER BY v.name, v.version
-"""
+PAGE: Final = 1_000
+"""Rows that one query reads of those that may be many."""
+
+_V, _A, _S = VERSIONS.c, ALIASES.c, STATES.c
 
 
 class Tables:
@@ -35,120 +49,260 @@ class Tables:
         """Closes the store."""
         self._db.close()
 
+    def identity(self) -> str:
+        """Gives what tells this store from every other."""
+        return str(self._db.one(select(STORE.c.id))[0])
+
+    def digests(self) -> set[Digest]:
+        """Gives the digests of all versions."""
+        return {digest for (digest,) in self._db.rows(select(_V.digest).distinct())}
+
+    def has_digest(self, digest: Digest) -> bool:
+        """Says whether any version has this digest."""
+        return self._db.first(select(_V.version).where(_V.digest == digest).limit(1)) is not None
+
     def releases(self, name: str | None) -> tuple[Release, ...]:
         """Gives the versions of one model or of all, in order."""
-        query = _RELEASES.format(where="? IS NULL OR v.name = ?")
-        return tuple(_release(*row) for row in self._db.rows(query, name, name))
+        wanted = true() if name is None else _V.name == name
+        return tuple(_release(*row) for row in self._db.rows(_releases(wanted)))
 
     def release(self, name: str, version: int) -> Release | None:
-        """Gives one version with its aliases."""
-        query = _RELEASES.format(where="v.name = ? AND v.version = ?")
-        row = self._db.first(query, name, version)
+        """Gives one version with its aliases and its state."""
+        row = self._db.first(_releases(and_(_V.name == name, _V.version == version)))
         return _release(*row) if row else None
 
     def version_of(self, name: str, digest: Digest) -> int:
         """Gives the version that a digest is registered as, or 0."""
-        query = "SELECT version FROM versions WHERE name = ? AND digest = ?"
-        row = self._db.first(query, name, digest)
+        query = select(_V.version).where(_V.name == name, _V.digest == digest)
+        row = self._db.first(query)
         return int(row[0]) if row else 0
 
     def last_version(self, name: str) -> int:
         """Gives the newest version's number, or 0."""
-        query = "SELECT coalesce(max(version), 0) FROM versions WHERE name = ?"
-        return int(self._db.one(query, name)[0])
+        query = select(func.coalesce(func.max(_V.version), 0)).where(_V.name == name)
+        return int(self._db.one(query)[0])
 
     def evidence(self, name: str, version: int) -> Evidence:
         """Gives what a version, which must be there, was released on."""
-        query = "SELECT evidence FROM versions WHERE name = ? AND version = ?"
-        (text,) = self._db.one(query, name, version)
+        query = select(_V.evidence).where(_V.name == name, _V.version == version)
+        (text,) = self._db.one(query)
         return Evidence.from_json(text, where=f"the evidence of {name} v{version}")
 
     def add_version(self, release: Release, record: str, evidence: str) -> None:
         """Adds a version as its JSON texts."""
         self._db.execute(
-            "INSERT INTO versions (name, version, digest, record, evidence) VALUES (?, ?, ?, ?, ?)",
-            *(release.name, release.version, release.digest, record, evidence),
+            insert(VERSIONS).values(
+                name=release.name,
+                version=release.version,
+                digest=release.digest,
+                record=record,
+                evidence=evidence,
+            )
         )
 
     def alias(self, name: str, alias: str) -> Alias | None:
         """Gives where an alias points."""
-        query = "SELECT version, generation FROM aliases WHERE name = ? AND alias = ?"
-        row = self._db.first(query, name, alias)
+        query = select(_A.version, _A.generation).where(_A.name == name, _A.alias == alias)
+        row = self._db.first(query)
         return Alias(name, alias, *row) if row else None
 
     def set_alias(self, name: str, alias: str, version: int) -> Move:
         """Points an alias at a version, one generation up."""
-        row = self._db.one(
-            "INSERT INTO aliases (name, alias, version, generation) VALUES (?, ?, ?, 1) "
-            "ON CONFLICT (name, alias) DO UPDATE "
-            "SET version = excluded.version, generation = generation + 1 RETURNING generation",
-            *(name, alias, version),
+        values = {"name": name, "alias": alias, "version": version, "generation": 1}
+        dialect = postgresql if self._db.on_a_server else sqlite
+        statement = (
+            dialect.insert(ALIASES)
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=[_A.name, _A.alias],
+                set_={"version": version, "generation": _A.generation + 1},
+            )
+            .returning(_A.generation)
         )
-        return Move(alias, version, row[0])
+        return Move(alias, version, self._db.one(statement)[0])
 
     def deployments(self, name: str | None) -> tuple[Deployment, ...]:
         """Gives the deployments of one model or of all, in order."""
-        query = "SELECT record FROM deployments WHERE ? IS NULL OR name = ? ORDER BY seq"
-        return tuple(_deployment(*row) for row in self._db.rows(query, name, name))
+        wanted = true() if name is None else DEPLOYMENTS.c.name == name
+        query = select(DEPLOYMENTS.c.record).where(wanted).order_by(DEPLOYMENTS.c.seq)
+        return tuple(_deployment(*row) for row in self._db.rows(query))
 
     def last_deployment(self, name: str, target: str) -> Deployment | None:
         """Gives what was last deployed of a model on a target."""
         query = (
-            "SELECT record FROM deployments WHERE name = ? AND target = ? ORDER BY seq DESC LIMIT 1"
+            select(DEPLOYMENTS.c.record)
+            .where(DEPLOYMENTS.c.name == name, DEPLOYMENTS.c.target == target)
+            .order_by(DEPLOYMENTS.c.seq.desc())
+            .limit(1)
         )
-        row = self._db.first(query, name, target)
+        row = self._db.first(query)
         return _deployment(*row) if row else None
 
     def add_deployment(self, seq: int, deployment: Deployment) -> None:
         """Adds a deployment beside its audit row."""
         self._db.execute(
-            "INSERT INTO deployments (seq, name, version, target, generation, record) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            *(seq, deployment.name, deployment.version, deployment.target),
-            *(deployment.generation, deployment.to_json()),
+            insert(DEPLOYMENTS).values(
+                seq=seq,
+                name=deployment.name,
+                version=deployment.version,
+                target=deployment.target,
+                generation=deployment.generation,
+                record=deployment.to_json(),
+            )
         )
+
+    def approvals(self, name: str, version: int) -> tuple[Approval, ...]:
+        """Gives the approvals of a version, oldest first."""
+        table = APPROVALS.c
+        query = select(table.record).where(table.name == name, table.version == version)
+        rows = self._db.rows(query.order_by(table.seq))
+        where = f"an approval of {name} v{version}"
+        return tuple(Approval.from_json(text, where=where) for (text,) in rows)
+
+    def add_approval(self, seq: int, approval: Approval) -> None:
+        """Adds an approval beside its audit row."""
+        self._db.execute(
+            insert(APPROVALS).values(
+                seq=seq,
+                name=approval.name,
+                version=approval.version,
+                record=approval.to_json(),
+            )
+        )
+
+    def state(self, name: str, version: int) -> ReleaseState:
+        """Gives the state that a version is in."""
+        row = self._db.first(
+            select(_S.state)
+            .where(_S.name == name, _S.version == version)
+            .order_by(_S.seq.desc())
+            .limit(1)
+        )
+        return cast(ReleaseState, row[0]) if row else "registered"
+
+    def add_state(self, seq: int, name: str, version: int, state: ReleaseState) -> None:
+        """Changes a version's state beside the audit row that says so."""
+        values = {"seq": seq, "name": name, "version": version, "state": state}
+        self._db.execute(insert(STATES).values(values))
+
+    def mirrors(self, name: str, version: int) -> tuple[tuple[str, str], ...]:
+        """Gives where a version was copied to, oldest first: the mirror's name and its record."""
+        table = MIRRORS.c
+        query = select(table.mirror, table.record)
+        query = query.where(table.name == name, table.version == version)
+        return tuple((row[0], row[1]) for row in self._db.rows(query.order_by(table.seq)))
+
+    def add_mirror(self, seq: int, name: str, version: int, mirror: str, record: str) -> None:
+        """Adds a version's copy in another registry beside its audit row.
+
+        Args:
+            seq: of the audit row.
+            name: the model's name.
+            version: which one.
+            mirror: such as ``mlflow``.
+            record: what the mirror calls it there, as JSON.
+        """
+        values = {"seq": seq, "name": name, "version": version, "mirror": mirror, "record": record}
+        self._db.execute(insert(MIRRORS).values(values))
 
     def head(self) -> tuple[int, Digest]:
         """Gives the last audit row's number and hash."""
-        row = self._db.first("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        query = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
+        row = self._db.first(query)
         return (row[0], row[1]) if row else (0, GENESIS)
 
     def row(self, event_id: str) -> AuditRow | None:
         """Gives the audit row of an event."""
-        row = self._db.first("SELECT record, hash FROM audit WHERE event_id = ?", event_id)
+        query = select(AUDIT.c.record, AUDIT.c.hash).where(AUDIT.c.event_id == event_id)
+        row = self._db.first(query)
         return opened(*row) if row else None
 
     def add_row(self, row: AuditRow, text: str) -> None:
         """Adds an audit row as its canonical text."""
-        self._db.execute(
-            "INSERT INTO audit (seq, event_id, hash, record) VALUES (?, ?, ?, ?)",
-            *(row.seq, row.event_id, row.hash, text),
-        )
+        values = {"seq": row.seq, "event_id": row.event_id, "hash": row.hash, "record": text}
+        self._db.execute(insert(AUDIT).values(values))
 
-    def raw_rows(self, after: int = 0) -> Iterator[tuple[Any, ...]]:
-        """Yields the seq, hash and text of the audit rows in order."""
-        query = "SELECT seq, hash, record FROM audit WHERE seq > ? ORDER BY seq"
-        return self._db.rows(query, after)
+    def add_block(self, number: int, hash: str) -> None:
+        """Adds the hash of a whole block of audit rows."""
+        self._db.execute(insert(BLOCKS).values(number=number, hash=hash))
+
+    def blocks(self) -> Iterator[tuple[Any, ...]]:
+        """Yields the numbers and hashes of the blocks of audit rows, in order."""
+        return self._paged(select(BLOCKS.c.number, BLOCKS.c.hash), BLOCKS.c.number)
+
+    def raw_rows(self, after: int | None = None, upto: int | None = None) -> Iterator[Any]:
+        """Yields the seq, hash and text of the audit rows in order, a page at a time.
+
+        Args:
+            after: leave out the rows up to this `seq`; None for none, not even a number below 1.
+            upto: leave out the rows beyond this `seq`; None for none.
+        """
+        query = select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.record)
+        if after is not None:
+            query = query.where(AUDIT.c.seq > after)
+        if upto is not None:
+            query = query.where(AUDIT.c.seq <= upto)
+        return self._paged(query, AUDIT.c.seq)
 
     def raw_versions(self) -> Iterator[tuple[Any, ...]]:
         """Yields name, version, digest, record and evidence as stored."""
-        return self._db.rows(
-            "SELECT name, version, digest, record, evidence FROM versions ORDER BY name, version"
-        )
+        query = select(_V.name, _V.version, _V.digest, _V.record, _V.evidence)
+        return self._paged(query, _V.name, _V.version)
 
     def raw_aliases(self) -> Iterator[tuple[Any, ...]]:
         """Yields name, alias, version and generation as stored."""
-        return self._db.rows(
-            "SELECT name, alias, version, generation FROM aliases ORDER BY name, alias"
-        )
+        query = select(_A.name, _A.alias, _A.version, _A.generation)
+        return self._paged(query, _A.name, _A.alias)
 
     def raw_deployments(self) -> Iterator[tuple[Any, ...]]:
         """Yields the seq and record of the deployments as stored."""
-        return self._db.rows("SELECT seq, record FROM deployments ORDER BY seq")
+        return self._paged(select(DEPLOYMENTS.c.seq, DEPLOYMENTS.c.record), DEPLOYMENTS.c.seq)
+
+    def raw_approvals(self) -> Iterator[tuple[Any, ...]]:
+        """Yields seq, name, version and record of the approvals as stored."""
+        table = APPROVALS.c
+        query = select(table.seq, table.name, table.version, table.record)
+        return self._paged(query, table.seq)
+
+    def raw_states(self) -> Iterator[tuple[Any, ...]]:
+        """Yields seq, name, version and state as stored."""
+        return self._paged(select(_S.seq, _S.name, _S.version, _S.state), _S.seq)
+
+    def raw_mirrors(self) -> Iterator[tuple[Any, ...]]:
+        """Yields seq, name, version, mirror and record of the mirrors as stored."""
+        table = MIRRORS.c
+        query = select(table.seq, table.name, table.version, table.mirror, table.record)
+        return self._paged(query, table.seq)
+
+    def _paged(self, query: Select[Any], *keys: ColumnElement[Any]) -> Iterator[tuple[Any, ...]]:
+        # By key, not by an open cursor: that would need a transaction on a server, and keep
+        # SQLite's log from being folded in. The keys are the query's first columns.
+        query = query.order_by(*keys).limit(PAGE)
+        page = self._db.rows(query)
+        while page:
+            yield from page
+            last = page[-1][: len(keys)]
+            page = self._db.rows(query.where(tuple_(*keys) > last)) if len(page) == PAGE else []
 
 
-def _release(record: str, aliases: str | None) -> Release:
+def _releases(wanted: ColumnElement[bool]) -> Select[Any]:
+    """Gives the query of versions, each with its aliases and its last state."""
+    at = and_(_A.name == _V.name, _A.version == _V.version)
+    aliases = select(func.aggregate_strings(_A.alias, ",")).where(at).scalar_subquery()
+    state = (
+        select(_S.state)
+        .where(_S.name == _V.name, _S.version == _V.version)
+        .order_by(_S.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(_V.record, aliases, state).where(wanted)
+    return query.order_by(_V.name, _V.version)
+
+
+def _release(record: str, aliases: str | None, state: ReleaseState | None) -> Release:
     release = Release.from_json(record, where="a version's record")
+    release = replace(release, state=state) if state else release
     return replace(release, aliases=tuple(sorted(aliases.split(","))) if aliases else ())
 
 

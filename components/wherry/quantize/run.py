@@ -12,6 +12,7 @@ from wherry.contracts.errors import ExtraMissingError, ParityError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.model import MODEL_NAME
 from wherry.contracts.parity import Comparison, Parity
+from wherry.ledger.stages import recorded
 from wherry.progress import Report, stage
 from wherry.quantize.settings import QuantizeSettings
 from wherry.quantize.step import (
@@ -37,6 +38,7 @@ _BESIDE: Final = "transformers, adapter beside its base"
 _MERGED: Final = "transformers, merged float32"
 
 
+@recorded("quantize", inputs=("base", "adapter", "dataset"), outputs=("gguf", "parity"))
 def run(
     base: Path, adapter: Path, dataset: Path, gguf: Path, parity: Path, settings: str = ""
 ) -> ModelRef:

@@ -16,6 +16,7 @@ def release(
     base: Input[Artifact],
     adapter: Input[Artifact],
     release: Output[Artifact],
+    checkpoint: Output[Artifact],
     name: str,
     settings: str = "",
     run_settings: str = "",
@@ -32,6 +33,7 @@ def release(
         base: the base model's folder.
         adapter: the adapter's folder.
         release: the `Release`.
+        checkpoint: the signed state of the audit log, kept apart from the store.
         name: the model's name.
         settings: `ReleaseSettings` as JSON.
         run_settings: the settings of all stages as JSON, for the lineage.
@@ -54,4 +56,5 @@ def release(
         settings=settings,
         run_settings=run_settings,
         code=code,
+        checkpoint=Path(checkpoint.path),
     )

@@ -12,15 +12,24 @@ from wherry.contracts import (
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.files import write_atomic
 from wherry.contracts.model import MODEL_NAME
 from wherry.ledger import Ledger
+from wherry.ledger.places import places
+from wherry.ledger.stages import recorded
 from wherry.progress import stage
 from wherry.release.settings import ReleaseSettings
 from wherry.release.step import Parts, check
 from wherry.release.step import release as release_parts
+from wherry.signing import load_keyring, load_signer
 from wherry.workspace import state
 
 
+@recorded(
+    "release",
+    inputs=("gguf", "blessing", "dataset", "scores_quantized", "scores_tuned", "base", "adapter"),
+    outputs=("release", "checkpoint"),
+)
 def run(
     gguf: Path,
     blessing: Path,
@@ -34,6 +43,7 @@ def run(
     settings: str = "",
     run_settings: str = "",
     code: str = "",
+    checkpoint: Path | None = None,
 ) -> None:
     """Registers a blessed file as a version with its lineage, and makes it the champion.
 
@@ -50,8 +60,11 @@ def run(
         settings: `ReleaseSettings` as JSON.
         run_settings: the settings of all stages as JSON, for the lineage.
         code: the `Code` that made it as JSON; empty for this version of Wherry.
+        checkpoint: where to write the signed state of the audit log, beside the places that
+            ``WHERRY_CHECKPOINTS`` names; it takes a key.
     """
     with stage("release") as report:
+        signing = _Signing() if checkpoint else None
         chosen = read_settings(ReleaseSettings, settings)
         made_by = read_settings(Code, code) if code else Code(version=__version__)
         parts = Parts(
@@ -74,5 +87,19 @@ def run(
                 code=made_by,
                 promote=chosen.promote,
             )
+            if signing and checkpoint:
+                write_atomic(checkpoint, signing.keep(ledger))
         made.write(release)
         report.verdict(", ".join((f"{made.name} v{made.version}", *made.aliases)))
+
+
+class _Signing:
+    """What signs the audit log: loaded first, for without a key nothing is released."""
+
+    def __init__(self) -> None:
+        self._signer = load_signer()
+        self._keyring = load_keyring()
+
+    def keep(self, ledger: Ledger) -> bytes:
+        """Signs the log, keeps that in its places, and gives the envelope."""
+        return ledger.log.keep(places(state()), self._signer, self._keyring).envelope

@@ -110,6 +110,7 @@ def release(
         _check_champion(parts, ledger.find(name, at.version) if at else None)
     ref = ledger.artifacts.publish(file, parts.model.digest, f"{name}.gguf")
     candidate = _candidate(parts, ref, name, settings_digest, code)
+    candidate = replace(candidate, settings=run_settings)
     if not promote:
         return ledger.register(candidate)
     return _promote(ledger, candidate, at.generation if at else 0)
@@ -189,6 +190,7 @@ def _candidate(
         lineage=lineage,
         blessing=parts.blessing,
         scores=(parts.tuned, parts.quantized),
+        dataset=parts.dataset,
     )
 
 

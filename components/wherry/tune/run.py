@@ -12,6 +12,7 @@ from wherry.contracts.curve import LossCurve
 from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.model import MODEL_NAME
+from wherry.ledger.stages import recorded
 from wherry.progress import Report, Silent, stage
 from wherry.tune.checkpoints import Mirror, open_checkpoints
 from wherry.tune.jobs import TuneJobSettings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from wherry.tune.adapters.pytorch.bench import Bench
 
 
+@recorded("tune", inputs=("dataset", "base", "start", "teacher"), outputs=("adapter", "merged"))
 def run(
     dataset: Path,
     base: Path,

@@ -32,6 +32,7 @@ from wherry.contracts.errors import (
     MissingError,
     SettingsError,
 )
+from wherry.ledger.stages import recorded
 from wherry.progress import Report, Silent, stage
 from wherry.validate.features import Instruments
 from wherry.validate.features.columns import column_types, refuse_unmeasurable
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 _TOKENIZER = "tokenizer.json"
 
 
+@recorded("validate", inputs=("dataset", "base"), outputs=("report",))
 def run(
     dataset: Path, base: Path, report: Path, settings: str = "", page: Path | None = None
 ) -> None:

@@ -1,0 +1,1 @@
+"""Writes what an auditor asks about one version into one folder."""

@@ -1,0 +1,1 @@
+"""Brings a store's tables to this version's form, whichever form they have."""

@@ -1,0 +1,1 @@
+"""Where artifacts lie: one file a kind of place."""

@@ -1,0 +1,104 @@
+"""What else a store may hold that its log does not tell, and rows that only look like rows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.logs import fill, forge, open_log, rewrite
+from tests.fakes.releases import NAME
+from wherry.contracts import digest_bytes
+from wherry.ledger import Actor, Verification, canonical
+from wherry.ledger.chain import examined
+from wherry.ledger.records import GENESIS
+
+
+@pytest.fixture
+def standing(tmp_path: Path) -> Path:
+    """Two versions, live in turn; the first was approved, and then retired for good."""
+    path = fill(tmp_path, 3)
+    with open_log(tmp_path, actor=Actor("bob", "human", "os-user")) as ledger:
+        ledger.approve(NAME, 1, meaning="reviewed and released for use")
+        ledger.withdraw(NAME, 1, "revoke", reason="unfit")
+    return path
+
+
+def verified(path: Path) -> Verification:
+    with open_log(path.parents[1]) as ledger:
+        return ledger.verify()
+
+
+def test_approvals_and_states_agree_with_their_rows(standing: Path) -> None:
+    assert verified(standing).ok
+
+
+@pytest.mark.parametrize(
+    ("statement", "row", "told"),
+    [
+        ("UPDATE approvals SET record = replace(record, 'bob', 'eve')", 10, "approval"),
+        ("DELETE FROM approvals", 10, "approval of audit row 10 is gone"),
+        ("UPDATE states SET state = 'registered'", 11, "state"),
+        ("UPDATE states SET version = 2", 11, "state"),
+        ("DELETE FROM states", 11, "state of audit row 11 is gone"),
+    ],
+)
+def test_an_approval_or_a_state_that_was_changed_is_found(
+    standing: Path, statement: str, row: int, told: str
+) -> None:
+    rewrite(standing, statement)
+    found = verified(standing)
+    assert (found.ok, found.first_bad) == (False, row)
+    assert told in found.reason
+
+
+def test_a_row_of_an_unknown_kind_is_named_and_breaks_nothing_else(tmp_path: Path) -> None:
+    path = fill(tmp_path, 1)
+    forge(path, lambda row: row.update(action="bless"), since=3)
+    found = verified(path)
+    assert (found.ok, found.first_bad) == (False, 3)
+    assert "no row of this version" in found.reason
+
+
+def flaw(text: str) -> str:
+    return examined(text, digest_bytes(text.encode()), seq=1, prev=GENESIS)[1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(1.0, 1e-7, 1e-6, 9.4e-06, 1e20, 1e21, 1e22, 123456789012345680.0, -0.5, 0.1, 2**53 - 1),
+        *("\\", '"', "\n", "\x1f", "\x7f", "é", "€", "🚣", "\u2028", "a/b", "\ufffd"),
+        *({"é": 1, "z": 2, "🚣": 3, "\ufffd": 4}, [1.5, [2.0, {}]], None, True),
+    ],
+)
+def test_what_is_canonical_is_taken_whatever_it_holds(value: object) -> None:
+    record = {"seq": 1, "prev": GENESIS, "value": value}
+    assert flaw(canonical(record).decode()) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1.0", "1E3", "1e5", "1.50", "01", "-0", "1e-06", '"\\u0041"', '"\\/"', "9007199254740993"],
+)
+def test_what_is_another_form_of_the_same_is_refused(value: str) -> None:
+    text = f'{{"prev":"{GENESIS}","seq":1,"value":{value}}}'
+    assert flaw(text) == "it is no canonical JSON"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"seq":1,"prev":"x"}',
+        f'{{"prev":"{GENESIS}","seq":1,"seq":1}}',
+        f'{{"prev":"{GENESIS}", "seq":1}}',
+        "[" * 100_000,
+        '{"a":' * 50_000,
+        json.dumps({"prev": GENESIS, "seq": 1, "n": float("nan")}, separators=(",", ":")),
+        f'{{"n":{"9" * 5000},"prev":"{GENESIS}","seq":1}}',
+        "",
+        "1",
+    ],
+    ids=["order", "twice", "space", "nested list", "nested", "NaN", "5,000 digits", "", "number"],
+)
+def test_what_is_no_canonical_object_is_refused_and_never_crashes(text: str) -> None:
+    assert flaw(text) == "it is no canonical JSON"
