@@ -138,6 +138,25 @@ class GateRefusedError(WherryError):
     exit_code = EXIT_REFUSED
 
 
+class ApprovalMissingError(WherryError):
+    """A model that needs a person's approval has none yet."""
+
+    code = "E_APPROVAL"
+    exit_code = EXIT_REFUSED
+
+
+class SigningKeyError(WherryError):
+    """There is no key to sign or to verify with, or it may not be used: unknown, revoked, open."""
+
+    code = "E_KEY"
+
+
+class SignatureError(WherryError):
+    """A statement is not signed, or was changed after it was."""
+
+    code = "E_SIGNATURE"
+
+
 class ConflictError(WherryError):
     """Somebody else changed the same record first."""
 
@@ -161,6 +180,12 @@ class DeployError(WherryError):
     """A server did not start, did not become ready, or failed its smoke test."""
 
     code = "E_DEPLOY"
+
+
+class EndpointError(WherryError):
+    """A server that should answer does not, refuses, or is not the one expected."""
+
+    code = "E_ENDPOINT"
 
 
 class NoSpaceError(WherryError):
