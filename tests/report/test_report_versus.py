@@ -1,16 +1,19 @@
 """Two versions side by side: what a person would look for is on the page, and true."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.report.duel import ladder, other_data, rows, versus
 from tests.report.records import digest
-from wherry.contracts.errors import DigestError
+from wherry.contracts.errors import DigestError, FormatError
 from wherry.page.render import render
 from wherry.report.sections.ladder import ladder_section
 from wherry.report.versus.evidence import Asked, Said, Side, Versus
 from wherry.report.versus.rows import rows_section
+from wherry.report.versus.run import run
 from wherry.report.versus.step import compose
 
 
@@ -103,3 +106,51 @@ def test_speeds_that_nobody_measured_are_not_drawn() -> None:
     section = ladder_section(replace(found, rungs=rungs))
     assert len(section.plots) == 1
     assert section.rows[0].speed == "\N{EM DASH}"
+
+
+def test_it_is_made_from_files_and_quotes_the_questions(tmp_path: Path) -> None:
+    found = versus()
+    lines = {"old": found.champion, "new": found.challenger}
+    for model, one in lines.items():
+        one.scores.write(tmp_path / f"{model}.json")
+        text = "".join(
+            json.dumps(
+                {
+                    "id": row.id,
+                    "label": row.wanted,
+                    "answer": one.said[row.id].answer,
+                    "label_pick": "",
+                    "correct": one.said[row.id].correct,
+                }
+            )
+            + "\n"
+            for row in rows()
+        )
+        (tmp_path / f"{model}.jsonl").write_text(text)
+    assert found.paired is not None
+    found.paired.write(tmp_path / "tests.json")
+    ladder().write(tmp_path / "ladder.json")
+    run(
+        tmp_path / "page.html",
+        "icd10-triage",
+        tmp_path / "old.json",
+        tmp_path / "new.json",
+        tmp_path / "old.jsonl",
+        tmp_path / "new.jsonl",
+        tmp_path / "tests.json",
+        tmp_path / "ladder.json",
+    )
+    text = (tmp_path / "page.html").read_text()
+    assert "r0" in text
+    assert "File types" in text
+    (tmp_path / "new.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(FormatError, match="new.jsonl holds no predictions"):
+        run(
+            tmp_path / "other.html",
+            "icd10-triage",
+            tmp_path / "old.json",
+            tmp_path / "new.json",
+            tmp_path / "old.jsonl",
+            tmp_path / "new.jsonl",
+        )
+    assert not (tmp_path / "other.html").exists()
