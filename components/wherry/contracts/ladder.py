@@ -20,8 +20,7 @@ class Rung:
     size: int
     """In bytes."""
     seconds: float
-    """To encode and write the file; the merge and the importance matrix, which all types
-    share, are not counted."""
+    """To encode and write the file, without what all types share: merging and weighing."""
     perplexity: float | None
     """Of the data's own next tokens, a token."""
     perplexity_change: float | None
@@ -54,7 +53,7 @@ class Ladder(Record):
     pick: str
     """What was asked for: a type, or ``smallest that passes``."""
     reference_digest: Digest
-    """Of the unquantized F16 file; its perplexity and scores are those that count as lossless."""
+    """Of the unquantized file: F16 GGUF, or float32 safetensors if no type is GGUF."""
     reference_size: int
     """In bytes."""
     data_digest: Digest
@@ -62,9 +61,10 @@ class Ladder(Record):
     positions: int
     """Distinct contexts that KL and agreement stand on."""
     reference_perplexity: float | None = None
+    """The merged model's in float32, as its scores: what counts as lossless."""
     reference_scores: tuple[Metric, ...] = ()
     importance_digest: Digest | None = None
-    """Of the importance matrix that the types were made with; None if with none."""
+    """Of the importance matrix that narrow types were made with; None if with none."""
     schema: Literal["wherry.ladder/1"] = "wherry.ladder/1"
 
     def find(self, type: str) -> Rung | None:
