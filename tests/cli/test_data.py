@@ -138,9 +138,14 @@ def test_two_revisions_are_compared_and_nothing_is_left(
 
 
 @pytest.mark.local
-def test_machines_get_json_and_the_working_tree_is_a_version(checkout: Path) -> None:
-    done = diff(checkout, "HEAD~1", "--json")
+def test_machines_get_json_and_people_a_page_and_the_working_tree_is_a_version(
+    checkout: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "changes.html"
+    done = diff(checkout, "HEAD~1", "--json", "--html", str(page))
     assert done.returncode == 0, done.stderr
+    assert "6 added" in page.read_text()
+    assert "Disorder" not in page.read_text()
     found = json.loads(done.stdout)
     assert found["rows"][0] == {
         "split": "train",

@@ -1,9 +1,46 @@
-"""The tiny model in its three forms, made once."""
+"""The tiny model in its three forms, made once, and rows to ask."""
 
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
+
+from wherry.contracts import (
+    Dataset,
+    Manifest,
+    Message,
+    Row,
+    Source,
+    Split,
+    digest_bytes,
+    digest_file,
+)
+
+PROMPT = (Message("system", "Name it."), Message("user", "It pumps."))
+LABELS = ("bone", "heart", "skin")
+
+
+def labelled_dataset(folder: Path) -> Path:
+    """Writes a data set of six rows, two a label, as the ingest room does."""
+    folder.mkdir()
+    rows = [
+        Row(f"r{n}", (*PROMPT, Message("assistant", LABELS[n % 3])), LABELS[n % 3])
+        for n in range(6)
+    ]
+    path = folder / "test.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    splits = (Split("test", path.name, len(rows), digest_file(path)),)
+    source = Source("dvc:.", "", "data", "md5:0")
+    Dataset("chat", splits, digest_bytes(b"data"), source, LABELS).write(folder / "dataset.json")
+    Manifest.seal(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps journals of answers out of the working folder."""
+    monkeypatch.setenv("WHERRY_HOME", str(tmp_path_factory.mktemp("state")))
 
 
 class Models(NamedTuple):

@@ -5,14 +5,22 @@ import math
 import pytest
 
 from tests.fakes.answerer import FakeAnswerer
-from wherry.contracts import Message, ModelRef, Row, digest_bytes
+from wherry.contracts import Message, Metric, ModelRef, Row, digest_bytes
 from wherry.contracts.errors import DataError, TemplateError
+from wherry.evaluate.estimates import Draws
+from wherry.evaluate.journal import NoJournal
+from wherry.evaluate.measures.choice import choose
+from wherry.evaluate.slices import Slicing
 from wherry.evaluate.step import (
     Answer,
+    Exam,
+    Model,
     Prediction,
     Speed,
     check_template,
     costs,
+    examine,
+    latencies,
     normalise,
     predict,
     quality,
@@ -28,9 +36,19 @@ def _row(number: int, label: str, completion: str = "") -> Row:
     return Row(f"r{number}", (Message("user", f"case {number}"), said), label)
 
 
+def _exam(rows: list[Row], labels: tuple[str, ...] = LABELS, *names: str) -> Exam:
+    return Exam(rows, labels, choose(names, labels, {}, "chat"))
+
+
 def _predicted(rows: list[Row], texts: list[str]) -> list[Prediction]:
     answerer = FakeAnswerer(texts)
-    return predict(rows, answerer.answer([row.prompt for row in rows], LABELS, Silent()), LABELS)
+    answers = answerer.answer([row.prompt for row in rows], LABELS, Silent())
+    return predict(_exam(rows), answers)
+
+
+def _quality(made: list[Prediction], labels: tuple[str, ...] = LABELS) -> tuple[Metric, ...]:
+    measures = choose((), labels, {}, "chat").measures
+    return quality(made, measures, labels, Slicing(), Draws(100, 0))
 
 
 @pytest.mark.parametrize(
@@ -48,29 +66,45 @@ def test_more_or_less_than_the_label_is_no_hit(text: str) -> None:
 def test_predictions_say_what_was_answered_and_picked() -> None:
     rows = [_row(1, "heart"), _row(2, "bone")]
     answers = [Answer(" Heart", (-3.0, -0.1, -9.0)), Answer("no idea", (-1.0, -2.0, -3.0))]
-    assert predict(rows, answers, LABELS) == [
-        Prediction("r1", "heart", " Heart", "heart", True),
-        Prediction("r2", "bone", "no idea", "bone", False),
+    assert predict(_exam(rows), answers) == [
+        Prediction("r1", "heart", " Heart", "heart", True, False, 0.947724),
+        Prediction("r2", "bone", "no idea", "bone", False, False, 0.665241),
     ]
 
 
+def test_an_answer_that_is_the_last_turn_to_the_letter_is_exact() -> None:
+    (made,) = predict(_exam([_row(1, "bone")]), [Answer("bone", (0.0, -1.0, -1.0))])
+    assert made.exact
+
+
 def test_scores_that_are_no_numbers_pick_nothing() -> None:
-    (made,) = predict([_row(1, "bone")], [Answer("bone", (math.nan, -1.0, -1.0))], LABELS)
-    assert made.label_pick == ""
+    (made,) = predict(_exam([_row(1, "bone")]), [Answer("bone", (math.nan, -1.0, -1.0))])
+    assert (made.label_pick, made.confidence) == ("", None)
+
+
+def test_a_label_known_to_be_less_probable_is_not_picked_and_leaves_no_confidence() -> None:
+    (made,) = predict(_exam([_row(1, "bone")]), [Answer("", (-2.0, -math.inf, -3.0))])
+    assert (made.label_pick, made.confidence) == ("bone", None)
+
+
+def test_what_is_not_known_of_every_row_has_no_value() -> None:
+    rows = [_row(1, "bone"), _row(2, "bone")]
+    made = predict(_exam(rows), [Answer("bone", (0.0, -1.0, -1.0)), Answer("bone", ())])
+    found = {(m.name, m.slice): m for m in _quality(made)}
+    for name in ("label_accuracy", "calibration_error"):
+        assert (found[name, ""].value, found[name, ""].n) == (None, 1)
+    assert found["accuracy", ""].value == 1.0
 
 
 def test_a_label_outside_the_set_is_refused_by_row() -> None:
     with pytest.raises(DataError, match=r"r1.*'liver'"):
-        predict([_row(1, "liver")], [Answer("", (0.0, 0.0, 0.0))], LABELS)
+        examine(_exam([_row(1, "liver")]), Model(FakeAnswerer([])), NoJournal(), 8, Silent())
 
 
 def test_quality_counts_exact_normalised_and_picked_answers_apart() -> None:
     rows = [_row(1, "bone"), _row(2, "heart"), _row(3, "skin"), _row(4, "skin")]
     made = _predicted(rows, ["bone", "Heart.", "bone", "nothing"])
-    found = {
-        (metric.name, metric.slice): metric
-        for metric in quality(rows, made, LABELS, resamples=100, seed=0)
-    }
+    found = {(metric.name, metric.slice): metric for metric in _quality(made)}
     assert found["accuracy", ""].value == 0.5
     assert found["exact_match", ""].value == 0.25
     # The fake gives no label a preference for "Heart." and "nothing": the first stands.
@@ -80,36 +114,35 @@ def test_quality_counts_exact_normalised_and_picked_answers_apart() -> None:
     assert found["f1", "bone"].value == pytest.approx(2 / 3)
     assert found["f1", "heart"].value == 1.0
     assert found["macro_f1", ""].value == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert found["macro_f1", ""].method == "bootstrap"
+    assert found["macro_f1", ""].method == "bca"
     assert found["accuracy", ""].method == "wilson"
 
 
 def test_every_share_has_an_interval_around_it() -> None:
     rows = [_row(n, LABELS[n % 3]) for n in range(30)]
     made = _predicted(rows, ["bone"] * 30)
-    for metric in quality(rows, made, LABELS, resamples=100, seed=0):
+    for metric in _quality(made):
         assert metric.value is not None and metric.low is not None and metric.high is not None
         assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9
 
 
 def test_without_labels_the_completion_is_what_counts() -> None:
     rows = [_row(1, "", "yes, please"), _row(2, "", "no")]
-    made = predict(rows, [Answer("Yes, please.", ()), Answer("maybe", ())], ())
-    names = {metric.name: metric.value for metric in quality(rows, made, (), resamples=100, seed=0)}
-    assert names == {"accuracy": 0.5, "exact_match": 0.0}
+    made = predict(_exam(rows, ()), [Answer("Yes, please.", ()), Answer("maybe", ())])
+    names = {metric.name: metric.value for metric in _quality(made, ())}
+    assert names.keys() == {"accuracy", "exact_match", "token_f1", "rouge_l", "chrf"}
+    assert (names["accuracy"], names["exact_match"], names["token_f1"]) == (0.5, 0.0, 0.5)
 
 
 def test_no_rows_give_no_values() -> None:
-    metrics = quality([], [], LABELS, resamples=100, seed=0)
+    metrics = _quality([])
     assert {metric.value for metric in metrics} == {None}
     assert {metric.n for metric in metrics} == {0}
 
 
 def test_labels_that_differ_in_case_alone_are_refused() -> None:
-    rows = [_row(1, "bone")]
-    made = predict(rows, [Answer("bone", (0.0, 0.0))], ("bone", "Bone"))
     with pytest.raises(DataError, match="same but for case"):
-        quality(rows, made, ("bone", "Bone"), resamples=100, seed=0)
+        _exam([_row(1, "bone")], ("bone", "Bone"))
 
 
 def test_labels_whose_tokens_begin_one_another_are_refused() -> None:
@@ -120,15 +153,36 @@ def test_labels_whose_tokens_begin_one_another_are_refused() -> None:
 
 def test_costs_are_medians_with_units() -> None:
     speed = Speed((30.0, 10.0, 20.0), (5.0, 6.0, 7.0), 1000)
-    found = {metric.name: metric for metric in costs(9, speed, resamples=100, seed=0)}
+    found = {metric.name: metric for metric in costs(9, speed, Draws(100, 0))}
     assert (found["size"].value, found["size"].unit) == (9, "bytes")
     assert (found["peak_memory"].value, found["peak_memory"].unit) == (1000, "bytes")
     assert (found["first_token"].value, found["first_token"].unit) == (20.0, "ms")
     assert (found["decode_speed"].value, found["decode_speed"].unit) == (6.0, "tokens/s")
 
 
+def test_runs_enough_tell_the_slowest_too() -> None:
+    times = tuple(float(n) for n in range(100))
+    found = {m.name: m for m in costs(9, Speed(times, times, 1), Draws(100, 0))}
+    slowest = found["first_token_p95"]
+    assert (slowest.value, slowest.n, slowest.unit) == (pytest.approx(94.05), 100, "ms")
+    assert slowest.low is not None and slowest.high is not None
+    assert 85 < slowest.low < 94 < slowest.high <= 99
+    few = costs(9, Speed(times[:19], times, 1), Draws(100, 0))
+    assert "first_token_p95" not in {m.name for m in few}
+
+
+def test_latency_is_a_median_with_its_order_statistics() -> None:
+    middle, slowest = latencies([float(n) for n in range(1, 102)])
+    assert (middle.name, middle.value, middle.method) == ("latency", 51.0, "binomial")
+    assert middle.low is not None and middle.high is not None
+    assert 38 < middle.low < 51 < middle.high < 64
+    assert slowest.name == "latency_p95"
+    (nothing,) = latencies([])
+    assert (nothing.value, nothing.n) == (None, 0)
+
+
 def test_memory_that_cannot_be_read_is_unknown_and_not_absent() -> None:
-    found = {m.name: m for m in costs(9, Speed((1.0,), (1.0,), None), resamples=100, seed=0)}
+    found = {m.name: m for m in costs(9, Speed((1.0,), (1.0,), None), Draws(100, 0))}
     assert found["peak_memory"].value is None
 
 

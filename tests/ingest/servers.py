@@ -1,8 +1,10 @@
 """Servers that hold data: real ones in a process of their own, and what breaks on the way."""
 
+import base64
 import functools
 import http.client
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -10,9 +12,20 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import (
+    BaseHTTPRequestHandler,
+    HTTPServer,
+    SimpleHTTPRequestHandler,
+    ThreadingHTTPServer,
+)
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import trustme
+from dulwich.repo import Repo
+from dulwich.server import DictBackend
+from dulwich.web import make_wsgi_chain
 
 Fault = Literal["503", "429", "drop", "reset", "corrupt"]
 """What happens to an answer: a status, half of its body, no answer, a flipped byte."""
@@ -53,6 +66,53 @@ def files(folder: Path) -> Iterator[str]:
     handler = functools.partial(_Quiet, directory=str(folder))
     with _serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
         yield address
+
+
+@dataclass(frozen=True)
+class GitServer:
+    """A git server behind TLS, with a certificate of an authority that nobody knows."""
+
+    port: int
+    authority: Path
+    """The authority's own certificate, as a PEM file."""
+
+    @property
+    def address(self) -> str:
+        """Of its one repository."""
+        return f"https://localhost:{self.port}/data.git"
+
+
+@contextmanager
+def git(repository: Path, folder: Path, user: str = "", password: str = "") -> Iterator[GitServer]:
+    """Serves a repository over https, to anyone or to one user.
+
+    Args:
+        repository: a checkout or a bare repository.
+        folder: takes the authority's certificate.
+        user: who may read; empty for anyone.
+        password: the user's.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    served = make_wsgi_chain(DictBackend({"/data.git": Repo(str(repository))}))
+    server = make_server("127.0.0.1", 0, _for_user(served, user, password), handler_class=_Silent)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with _serving(server):
+        yield GitServer(server.server_port, folder / "authority.pem")
+
+
+def _for_user(app: Any, user: str, password: str) -> Any:
+    wanted = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+    def guarded(environment: dict[str, Any], start: Any) -> Any:
+        if user and environment.get("HTTP_AUTHORIZATION") != wanted:
+            start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="git"')])
+            return [b""]
+        return app(environment, start)
+
+    return guarded
 
 
 @dataclass
@@ -136,14 +196,18 @@ class _Forward(BaseHTTPRequestHandler):
         pass
 
 
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @contextmanager
-def _serving(server: ThreadingHTTPServer) -> Iterator[str]:
-    server.daemon_threads = True
+def _serving(server: HTTPServer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -82,7 +82,10 @@ def test_plain_text_is_cut_at_its_end() -> None:
 def test_what_is_left_is_short_enough_and_sound(texts: list[str], most: int, system: str) -> None:
     turns = [text for question in texts for text in (question, question[::-1])]
     row = talk(*turns, system=system)
-    for left in through(Truncate("truncate", most, Characters()), row):
+    found = through(Truncate("truncate", most, Characters()), row)
+    last = talk(*turns[-2:], system=system)
+    assert len(found) == 1 if size(last) <= most else len(found) <= 1
+    for left in found:
         assert size(left) <= most
         assert fault_of(left, "chat") == ""
         assert left.completion == row.completion

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wherry.contracts import Message, Row
+from wherry.contracts import Message, Row, read_settings
 from wherry.contracts.dataset import SplitName
 from wherry.ingest.clean.settings import NormaliseUnicode, RedactPii
 from wherry.ingest.clean.steps import Step
@@ -86,6 +86,14 @@ def test_a_team_adds_its_own_pattern_and_secrets() -> None:
     [clean] = through(step, ask("badge B-123456, key AKIAIOSFODNN7EXAMPLE"))
     assert clean.messages[0].content == "badge [BADGE], key [AWS_KEY]"
     assert step.cleaned().note == "1 aws_key, 1 badge"
+
+
+def test_a_team_s_own_secret_is_replaced() -> None:
+    given = {"extra": [{"name": "vault", "regex": "hvs[.][A-Za-z0-9]{24}", "sort": "secret"}]}
+    step = redact_pii(read_settings(RedactPii, given), "redact_pii")
+    [clean] = through(step, ask("log in with hvs." + "aB3" * 8))
+    assert clean.messages[0].content == "log in with [VAULT]"
+    assert step.cleaned().note == "1 vault"
 
 
 @pytest.mark.parametrize("rows", [[], [ask("nothing to do")]])

@@ -351,4 +351,5 @@ def test_a_user_without_a_name_may_read(
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    take(tmp_path / "out", checkout)
+    _, files = take(tmp_path / "out", checkout)
+    assert sorted(contents(tmp_path / "out")) == [file.path for file in files] != []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.contracts.errors import DigestError
-from wherry.ingest.hashes import digits, running
+from wherry.ingest.hashes import Beside, digits, running
 
 
 def of(expected: str, data: bytes, piece: int = 7) -> str:
@@ -45,6 +45,27 @@ def test_an_etag_of_parts_does_not_depend_on_how_bytes_arrive(
     parts = [data[start : start + size] for start in range(0, len(data), size)]
     whole = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).hexdigest()
     assert of(f"parts:{size}:x-1", data, piece) == f"{whole}-{len(parts)}"
+
+
+@given(st.lists(st.binary(max_size=50), max_size=20))
+def test_a_hash_in_its_own_thread_takes_all_pieces_in_their_order(pieces: list[bytes]) -> None:
+    with Beside(hashlib.sha256()) as beside:
+        for piece in pieces:
+            beside.update(piece)
+        assert beside.hexdigest() == hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+def test_a_fault_of_a_hash_in_its_own_thread_is_not_lost() -> None:
+    class Broken:
+        def update(self, data: bytes, /) -> None:
+            raise MemoryError
+
+        def hexdigest(self) -> str:
+            return ""
+
+    with Beside(Broken()) as beside, pytest.raises(MemoryError):
+        beside.update(b"x")
+        beside.hexdigest()
 
 
 @pytest.mark.parametrize("mark", ["", "etag:abc-3"])

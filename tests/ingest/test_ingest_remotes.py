@@ -108,6 +108,14 @@ def test_a_remote_gives_the_data(remote: Remote, tmp_path: Path) -> None:
     assert source == resolve(remote.checkout)
 
 
+def test_an_object_of_s3_is_asked_for_once(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    for remote in _on_s3(request, tmp_path):
+        remote.proxy.seen.clear()
+        take(tmp_path / "out", remote.checkout)
+        key = remote.key("icd10/train.jsonl")
+        assert [one.partition(" ")[0] for one in remote.proxy.seen if key in one] == ["GET"]
+
+
 def test_a_corrupted_object_is_refused(remote: Remote, tmp_path: Path) -> None:
     key = remote.key("icd10/test.jsonl")
     remote.overwrite(key, ROWS["icd10/test.jsonl"].replace(b"eye", b"ear"))

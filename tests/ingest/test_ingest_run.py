@@ -321,6 +321,8 @@ def test_held_out_rows_and_groups_are_not_in_train(place: Path) -> None:
         split.name: {one.messages[0].content for one in found(place, dataset, split.name)}
         for split in dataset.splits
     }
+    assert all(groups.values())
+    assert all(asked.values())
     for a, b in (("train", "eval"), ("train", "test"), ("eval", "test")):
         assert not groups[a] & groups[b]
         assert not asked[a] & asked[b]

@@ -285,10 +285,10 @@ def test_progress_is_told_in_bytes_and_ends_with_all_of_them(tmp_path: Path) -> 
 
 def test_many_small_files_take_seconds(tmp_path: Path) -> None:
     """Neither choosing, nor checking names, nor fetching looks at all files for each."""
-    store = MemoryStore({f"a/{number % 100}/{number}.jsonl": b"{}\n" for number in range(10_000)})
+    store = MemoryStore({f"a/{number % 100}/{number}.jsonl": b"{}\n" for number in range(4_000)})
     began = time.process_time()
-    assert len(take(tmp_path, store, inside="a")) == 10_000
-    assert time.process_time() - began < 15
+    assert len(take(tmp_path, store, inside="a")) == 4_000
+    assert time.process_time() - began < 6
 
 
 def test_the_listing_checksum_is_dvcs_own() -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.page.browser import NEEDS_CHROMIUM, measured
+from tests.report.duel import other_data, versus
 from tests.report.records import LABELS, dataset, evidence, refused
 from wherry.contracts.validation import Column
 from wherry.page.render import render
 from wherry.report.evidence import Evidence
 from wherry.report.settings import ReportSettings
 from wherry.report.step import compose
+from wherry.report.versus.evidence import Versus
+from wherry.report.versus.step import compose as compare
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -45,6 +48,18 @@ def long_names() -> Evidence:
 def test_it_fits_every_width_and_loads_nothing(found: Evidence, tmp_path: Path) -> None:
     for seen in measured(shown(found), tmp_path, 400, 768, 1280):
         assert seen["plots"] >= 7
+        assert seen["scrolls"] <= 0, seen
+        assert seen["wide"] == [], seen
+        assert seen["clashes"] == [], seen
+        assert seen["smallest"] >= 11, seen
+        assert seen["loaded"] == [], seen
+
+
+@pytest.mark.parametrize("found", [versus(), other_data(versus())], ids=["same", "other"])
+def test_a_comparison_fits_every_width_and_loads_nothing(found: Versus, tmp_path: Path) -> None:
+    for seen in measured(
+        render("wherry.report", "versus.html", page=compare(found)), tmp_path, 400, 768, 1280
+    ):
         assert seen["scrolls"] <= 0, seen
         assert seen["wide"] == [], seen
         assert seen["clashes"] == [], seen

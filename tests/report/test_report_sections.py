@@ -251,6 +251,23 @@ class TestGate:
         assert (row.observed, row.bullet) == ("yes", None)
         assert "same chat template" in row.note
 
+    def test_what_is_excused_is_told_apart_from_what_holds(self) -> None:
+        waived = Check(
+            "floor", "accuracy", "", 0.9, 0.7, False, "it is 70%", excused="waived by ann"
+        )
+        one = replace(blessing(), checks=(waived, *blessing().checks))
+        section = gate_section(one, scores("quantized"))
+        assert (section.judged[0].result.word, section.judged[0].note) == (
+            "Excused",
+            "waived by ann",
+        )
+        assert f"{len(one.checks)} of {len(one.checks)} rules hold" in section.signpost.text
+
+    def test_alternatives_hold_or_not(self) -> None:
+        check = Check("any_of", "holding", "", 1.0, 0.0, False, "none of them holds")
+        row = gate_section(replace(blessing(), checks=(check,)), scores("quantized")).judged[0]
+        assert (row.rule, row.observed, row.bullet) == ("One of several", "no", None)
+
     def test_the_judged_end_of_an_interval_is_named(self) -> None:
         low = scores("quantized").metrics[0].low
         check = Check("floor", "accuracy", "", 0.6, low, True, "")

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.rows.reading import CHAT, line, read
-from wherry.contracts import Message, Row, read_rows
+from wherry.contracts import Kind, Message, Row, read_rows
 from wherry.contracts.dataset import MAX_LINE_BYTES
 from wherry.contracts.errors import FormatError
 from wherry.rows import Columns, RowWriter, read_batches
 
 GOOD = line()
+NOON = "2026-03-01T12:00:00Z"
 
 
 def test_canonical_rows_are_read_as_they_are(tmp_path: Path) -> None:
@@ -165,6 +166,33 @@ def test_rows_of_a_kind_are_judged_unless_they_are_to_be_measured(tmp_path: Path
     path.write_bytes(line(odd))
     assert "end with an assistant turn" in read(path)[1][1]
     assert read(path, strict=False) == ({1: odd}, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("preference", "`rejected`"), ("traffic", "`time`"), ("text", "`text`")],
+)
+def test_rows_that_are_measured_have_the_fields_of_their_kind(
+    tmp_path: Path, kind: Kind, told: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD)  # in our own form, which is read without looking at single fields
+    rows, bad = read(path, kind, strict=False)
+    assert not rows
+    assert told in bad[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("preference", {"rejected": "eye"}), ("traffic", {"time": NOON})]
+)
+def test_rows_with_the_fields_of_their_kind_may_have_turns_out_of_order(
+    tmp_path: Path, kind: Kind, more: dict[str, str]
+) -> None:
+    odd = Row("1", (Message("user", "x"), Message("user", "y")), "ear", "g", **more)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line(odd, **more))
+    assert read(path, kind, strict=False) == ({1: odd}, {})
+    assert "end with an assistant turn" in read(path, kind)[1][1]
 
 
 def test_columns_are_those_of_the_team(tmp_path: Path) -> None:

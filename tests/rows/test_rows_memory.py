@@ -31,11 +31,11 @@ def counted(path: Path) -> tuple[str, int]:
     return told, int(growth)
 
 
-def test_a_line_of_one_gigabyte_is_skipped(tmp_path: Path) -> None:
+def test_a_line_far_larger_than_memory_may_grow_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
         file.write(line() + b"\n")
-        file.seek(1 << 30, 1)  # a hole: NUL bytes that take no disk
+        file.seek(1 << 28, 1)  # a hole: NUL bytes that take no disk
         file.write(b"\n" + line() + b"\n")
     told, growth = counted(path)
     assert told == "2 [2]"

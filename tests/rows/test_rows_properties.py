@@ -58,7 +58,7 @@ SETS: Final = KINDS.flatmap(
 
 
 @given(SETS, st.sampled_from(sorted(PACKINGS)), st.integers(1, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_is_written_is_read(drawn: tuple[Kind, list[Row]], packing: str, most: int) -> None:
     kind, rows = drawn
     with TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def test_what_is_written_is_read(drawn: tuple[Kind, list[Row]], packing: str, mo
 
 
 @given(SETS, st.sampled_from([".csv", ".tsv"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_a_table_holds_is_read(drawn: tuple[Kind, list[Row]], suffix: str) -> None:
     kind, rows = drawn
     names = ["id", "messages", "label", "group", "rejected", "text", "time", "model"]
@@ -95,7 +95,7 @@ def test_what_a_table_holds_is_read(drawn: tuple[Kind, list[Row]], suffix: str) 
 
 
 @given(SETS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_what_parquet_holds_is_read(drawn: tuple[Kind, list[Row]]) -> None:
     kind, rows = drawn
     turn = pl.Struct({"role": pl.String, "content": pl.String})
@@ -120,7 +120,7 @@ LINES: Final = st.lists(
 
 
 @given(LINES, st.sampled_from(sorted(PACKINGS)), st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_each_line_is_a_row_or_bad_and_good_ones_survive(
     lines: list[bytes], packing: str, most: int
 ) -> None:
@@ -143,7 +143,7 @@ MAGIC: Final = st.sampled_from(
 
 
 @given(MAGIC, st.binary(max_size=200), SUFFIXES, KINDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_bytes_end_in_rows_or_in_an_error_of_ours(
     magic: bytes, data: bytes, suffix: str, kind: Kind
 ) -> None:

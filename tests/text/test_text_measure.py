@@ -53,6 +53,15 @@ def test_a_team_s_pattern_has_a_name_of_its_own() -> None:
     assert measures([Pattern("mrn", "KH[0-9]+")]) == MEASURES
 
 
+def test_a_team_s_secret_is_told_apart_from_personal_data() -> None:
+    vault = Pattern("vault", "hvs[.][A-Za-z0-9]{24}", sort="secret")
+    texts = pl.Series(["hvs." + "aB3" * 8, "plain"])
+    names = ["secret_vault", "secret", "pii"]
+    assert measure(texts, names, [vault]).rows() == [(True, True, False), (False, False, False)]
+    with pytest.raises(ValueError, match="sort must be pii or secret"):
+        Pattern("vault", "x", sort="token")  # type: ignore[arg-type]
+
+
 def test_batches_give_what_the_whole_gives() -> None:
     texts = pl.Series(["a@b.org", "plain", "[INST]", "Tel 030 1234567", "\ufffd"] * 20)
     names = ["pii", "pii_phone", "control_tokens", "garbled", "injection"]

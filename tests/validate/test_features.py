@@ -353,6 +353,14 @@ def test_a_teams_own_pattern_is_a_column(only: Callable[..., Seen]) -> None:
     assert found["pii_badge"] == found["pii"] == [False, True]
 
 
+def test_a_teams_own_secret_is_a_column(only: Callable[..., Seen]) -> None:
+    odd = row(0, messages=chat(("user", "use hvs." + "aB3" * 8), ("assistant", "eye")))
+    own = (Pattern("vault", r"\bhvs\.[A-Za-z0-9]{24}\b", sort="secret"),)
+    found = only(row(0), odd, columns=("secret_vault", "secret", "pii"), patterns=own)
+    assert found["secret_vault"] == found["secret"] == [False, True]
+    assert found["pii"] == [False, False]
+
+
 def test_languages_are_named(only: Callable[..., Seen]) -> None:
     def ask(text: str) -> dict[str, Any]:
         return row(0, messages=chat(("user", text), ("assistant", LONG)))

@@ -186,8 +186,8 @@ def test_rows_that_cannot_be_read_are_counted_and_in_no_limit(tmp_path: Path) ->
     ("content", "kind", "told"),
     [
         ("", "chat", "no row is of kind chat."),
-        ("{}\n", "chat", "1 lines cannot be read"),
-        (json.dumps(next(rows(1))) + "\n", "preference", "a preference has `rejected`"),
+        ("{}\n", "chat", r"`prompt` is missing \(1 rows\)"),
+        (json.dumps(next(rows(1))) + "\n", "preference", "`rejected` is missing"),
     ],
 )
 def test_a_file_without_any_row_of_the_kind_is_refused(

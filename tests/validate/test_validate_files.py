@@ -379,6 +379,9 @@ def test_a_teams_own_pattern_and_a_bad_one(
         judged(found, suite=given, patterns=(OwnPattern("badge", "(?<=x)y"),))
     with pytest.raises(SettingsError, match="pii_badge"):
         judged(found, suite=given)
+    given["expectations"][-1]["kwargs"]["column"] = "secret_badge"
+    secret = OwnPattern("badge", r"\bB-[0-9]{6}\b", sort="secret")
+    assert failed(judged(found, suite=given, patterns=(secret,))) >= {"secret_badge"}
 
 
 def test_any_format_that_can_be_read_can_be_judged(tmp_path: Path) -> None:
@@ -401,6 +404,27 @@ def test_any_format_that_can_be_read_can_be_judged(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(FormatError, match=r"train\.csv\.gz"):
         judge_files({"train": path}, "instruction", ValidateSettings({"expectations": rules}))
+
+
+def test_a_preference_without_a_worse_answer_is_set_aside_not_judged(tmp_path: Path) -> None:
+    rows = [one(n, rejected="none of them") for n in range(9)] + [one(9)]
+    folder = write(tmp_path, {"train": rows})
+    rules = [{"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 9}}]
+    report, aside = judge_files(
+        {"train": folder / "train.jsonl"},
+        "preference",
+        ValidateSettings({"expectations": rules}),
+        quarantine=Quarantine(rows=1, share=1),
+    )
+    assert report.passed
+    assert [(row.line, "`rejected`" in row.reason) for row in aside] == [(10, True)]
+    with pytest.raises(DataError, match=r"line 10: .*`rejected`"):
+        judge_files(
+            {"train": folder / "train.jsonl"},
+            "preference",
+            ValidateSettings({"expectations": rules}),
+            quarantine=Quarantine(rows=0),
+        )
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, suite: dict[str, Any]) -> None:

@@ -38,6 +38,13 @@ def data() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"The run's settings: how rows are read and cleaned.  [default: {DEMO}, if it is there]",
 )
+@click.option(
+    "--html",
+    "page",
+    metavar="PAGE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what changed as an HTML page that loads nothing.",
+)
 @json_option
 @debug_option
 def diff(
@@ -46,6 +53,7 @@ def diff(
     repo: str | None,
     path: str | None,
     settings: Path | None,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Compare two versions of the data: REV1, and REV2 or the working tree (.).
@@ -56,10 +64,17 @@ def diff(
     where, chosen = _ingest_settings(repo, path, settings)
     with tempfile.TemporaryDirectory(prefix="wherry-data-") as name:
         found = _compared(Path(name), where, (before, after), chosen)
+    if page:
+        from wherry.diff.page import write_page
+
+        write_page(found, page)
     if as_json:
         print(found.to_json())
         return
-    show(found, Console(highlight=False))
+    console = Console(highlight=False)
+    show(found, console)
+    if page:
+        console.print(Text(f"\nPage    {printable(str(page))}"), soft_wrap=True)
 
 
 def show(found: DataDiff, console: Console) -> None:

@@ -1,6 +1,7 @@
 """The values that rooms hand each other: frozen, versioned, and light to import."""
 
-from wherry.contracts.blessing import Blessing, Check
+from wherry.contracts.approval import Approval, check_approvals
+from wherry.contracts.blessing import Blessing, Check, Waiver
 from wherry.contracts.dataset import (
     Cleaned,
     Dataset,
@@ -22,9 +23,11 @@ from wherry.contracts.digest import (
     digest_record,
 )
 from wherry.contracts.errors import WherryError
+from wherry.contracts.ladder import Ladder, Rung
 from wherry.contracts.model import ModelRef
+from wherry.contracts.paired import PairedTest, PairedTests
 from wherry.contracts.release import Code, Deployment, Lineage, Release
-from wherry.contracts.scores import Metric, Scores
+from wherry.contracts.scores import Confusion, Metric, Scores
 from wherry.contracts.settings import read_settings
 from wherry.contracts.uri import Uri, parse_uri
 from wherry.contracts.validation import (
@@ -38,27 +41,33 @@ from wherry.contracts.validation import (
 )
 
 __all__ = [
+    "Approval",
     "ArtifactRef",
     "Blessing",
     "Change",
     "Check",
     "Cleaned",
     "Code",
+    "Confusion",
     "Dataset",
     "Deployment",
     "Digest",
     "Expectation",
     "FileEntry",
     "Kind",
+    "Ladder",
     "Lineage",
     "Manifest",
     "Message",
     "Metric",
     "ModelRef",
+    "PairedTest",
+    "PairedTests",
     "Quarantined",
     "ReasonCount",
     "Release",
     "Row",
+    "Rung",
     "Scores",
     "SetAside",
     "Since",
@@ -66,7 +75,9 @@ __all__ = [
     "Split",
     "Uri",
     "ValidationReport",
+    "Waiver",
     "WherryError",
+    "check_approvals",
     "digest_bytes",
     "digest_file",
     "digest_record",

@@ -27,6 +27,7 @@ Kind = Literal["instruction", "chat", "preference", "text", "traffic"]
 - ``traffic``: what a served model was asked and answered, with the time.
 """
 SplitName = Literal["train", "eval", "test"]
+_NO_ANSWER: Final = "messages must end with an assistant turn after at least one other"
 
 
 # Rows are structs, not dataclasses: read by the million, they cost a third, and no collector
@@ -169,14 +170,20 @@ def fault_of(row: Row, kind: Kind) -> str:
 
     The words name fields and roles, never a text of the row.
     """
+    return fault_of_fields(row, kind) or _fault_of_conversation(row, kind)
+
+
+def fault_of_fields(row: Row, kind: Kind) -> str:
+    """Says which field a row of this kind lacks or must not have, or gives an empty text.
+
+    It looks at no turn: whoever measures how often turns are out of order reads such rows too.
+    """
     if kind == "text":
         return "" if row.text and not row.messages else "a text row has `text` and no `messages`"
     if row.text:
         return f"a row of kind {kind} has `messages` and no `text`"
-    if fault := _fault_of_turns([message.role for message in row.messages]):
-        return fault
-    if kind == "instruction" and len(row.messages) > 2 + (row.messages[0].role == "system"):
-        return "an instruction has one question and one answer"
+    if not row.messages:
+        return _NO_ANSWER
     if kind == "preference" and not row.rejected:
         return "a preference has `rejected`, the worse answer"
     if kind == "traffic" and not row.time:
@@ -184,9 +191,19 @@ def fault_of(row: Row, kind: Kind) -> str:
     return ""
 
 
+def _fault_of_conversation(row: Row, kind: Kind) -> str:
+    if kind == "text":
+        return ""
+    if fault := _fault_of_turns([message.role for message in row.messages]):
+        return fault
+    if kind == "instruction" and len(row.messages) > 2 + (row.messages[0].role == "system"):
+        return "an instruction has one question and one answer"
+    return ""
+
+
 def _fault_of_turns(roles: list[str]) -> str:
     if len(roles) < 2 or roles[-1] != "assistant":
-        return "messages must end with an assistant turn after at least one other"
+        return _NO_ANSWER
     turns = roles[1:] if roles[0] == "system" else roles
     if turns != ["user", "assistant"] * (len(turns) // 2):
         return "turns must alternate user and assistant, after one system turn at most"
@@ -197,5 +214,5 @@ def _checked(row: Row, line: bytes) -> Row:
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the row is longer than {MAX_LINE_BYTES} bytes")
     if not row.text and (len(row.messages) < 2 or row.messages[-1].role != "assistant"):
-        raise ValueError("messages must end with an assistant turn after at least one other")
+        raise ValueError(_NO_ANSWER)
     return row

@@ -202,6 +202,12 @@ class DeployError(WherryError):
     code = "E_DEPLOY"
 
 
+class EndpointError(WherryError):
+    """A server that should answer does not, refuses, or is not the one expected."""
+
+    code = "E_ENDPOINT"
+
+
 class NoSpaceError(WherryError):
     """The disk is full."""
 

@@ -37,6 +37,10 @@ class ModelRef(Record):
     adapter_digest: Digest | None = None
     """Of the adapter that was merged or that this is."""
     licence: str = ""
+    teacher_digest: Digest | None = None
+    """Of the model that it was tuned to follow, if any."""
+    start_digest: Digest | None = None
+    """Of the adapter that its training went on from, if any."""
     schema: Literal["wherry.model/1"] = "wherry.model/1"
 
     @classmethod

@@ -36,6 +36,10 @@ class Lineage:
     blessing_digest: Digest
     policy_digest: Digest
     code: Code
+    teacher_digest: Digest | None = None
+    """Of the model that it was tuned to follow, if any."""
+    start_digest: Digest | None = None
+    """Of the adapter that its training went on from, if any."""
 
 
 ReleaseState = Literal["registered", "retired", "revoked"]

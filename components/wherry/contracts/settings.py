@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import typing
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -50,8 +51,15 @@ def _reject_unknown(kind: Any, values: Any) -> None:
         inner = values.get(name)
         if typing.get_origin(hint) is dict:
             inner = list(inner.values()) if isinstance(inner, dict) else inner
-        for nested in filter(dataclasses.is_dataclass, (hint, *typing.get_args(hint))):
+        for nested in filter(dataclasses.is_dataclass, _parts(hint)):
             _reject_unknown(nested, inner)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """Gives a type and those that it is made of, such as Rules of ``tuple[Rules, ...] | None``."""
+    yield hint
+    for part in typing.get_args(hint):
+        yield from _parts(part)
 
 
 def _choices(kind: Any, error: str) -> str:

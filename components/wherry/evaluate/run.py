@@ -3,34 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from wherry.contracts import (
-    Dataset,
-    Manifest,
-    Message,
-    Metric,
-    ModelRef,
-    Row,
-    Scores,
-    Split,
-    read_settings,
-)
-from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts import Message, ModelRef, Row, Scores, read_settings
 from wherry.contracts.errors import DigestError, ExtraMissingError, MissingError
-from wherry.contracts.files import write_atomic
+from wherry.evaluate.exam import Asked, Sitting, verdict
+from wherry.evaluate.raw.step import RawModel
 from wherry.evaluate.settings import EvaluateSettings
-from wherry.evaluate.step import (
-    Answerer,
-    Prediction,
-    Speed,
-    check_template,
-    costs,
-    predict,
-    quality,
-)
+from wherry.evaluate.step import Answerer, Model, Speed, check_template, costs
 from wherry.ledger.stages import recorded
-from wherry.progress import Report, stage
+from wherry.progress import stage
 
 
 @recorded(
@@ -57,23 +37,26 @@ def run(
         settings: an `EvaluateSettings` as JSON.
     """
     with stage(f"evaluate {subject}") as report:
-        chosen = read_settings(EvaluateSettings, settings)
-        asked = ModelRef.verified(model)
-        size = asked.size + _size_below(asked, base)
-        Manifest.verified(dataset)
-        data = Dataset.read(dataset / DATASET_NAME)
-        rows = data.rows(dataset, chosen.split)[: chosen.rows or None]
-        speed = _speed(asked, model, rows, chosen)
-        answerer = _answerer(asked, model, base, chosen)
-        check_template(answerer, asked)
-        made = _predictions(answerer, rows, data.labels, report)
-        draws = {"resamples": chosen.resamples, "seed": chosen.seed}
-        metrics = quality(rows, made, data.labels, **draws) + costs(size, speed, **draws)
-        found = _scores(subject, asked, data.split(chosen.split), metrics, answerer.engine)
-        write_atomic(predictions, b"".join(msgspec.json.encode(one) + b"\n" for one in made))
-        found.write(scores)
-        report.verdict(_verdict(found))
+        wanted = read_settings(EvaluateSettings, settings)
+        described = ModelRef.verified(model)
+        size = described.size + _size_below(described, base)
+        sitting = Sitting.opened(dataset, wanted, scores, predictions)
+        speed = _speed(described, model, sitting.exam.rows, wanted)
+        loaded = _loaded(described, model, base, sitting)
+        asked = Asked(subject, described.digest, described.template_digest)
+        found = sitting.hold(loaded, asked, lambda: costs(size, speed, sitting.draws), report)
+        report.verdict(verdict(found))
     return found
+
+
+def _loaded(described: ModelRef, folder: Path, base: Path | None, sitting: Sitting) -> Model:
+    """Loads the model in the forms that the measures need."""
+    chosen, wanted = sitting.exam.chosen, sitting.settings
+    raw = _raw(described, folder, base, wanted) if chosen.likelihood else None
+    answerer = _answerer(described, folder, base, wanted) if chosen.answers else None
+    if answerer:
+        check_template(answerer, described)
+    return Model(answerer, raw)
 
 
 def _size_below(model: ModelRef, base: Path | None) -> int:
@@ -112,6 +95,15 @@ def _answerer(
     return TransformersAnswerer(folder, None, batch_size=settings.batch_size, **limits)
 
 
+def _raw(model: ModelRef, folder: Path, base: Path | None, settings: EvaluateSettings) -> RawModel:
+    try:
+        from wherry.evaluate.raw.adapters.open import opened
+    except ModuleNotFoundError as error:
+        raise _extra(error) from error
+    limits = {"batch_size": settings.batch_size, "threads": settings.threads}
+    return opened(model, folder, base, context=settings.context, **limits)
+
+
 def _speed(
     model: ModelRef, folder: Path, rows: Sequence[Row], settings: EvaluateSettings
 ) -> Speed | None:
@@ -122,10 +114,14 @@ def _speed(
         from wherry.evaluate.adapters.llamacpp import measure
     except ModuleNotFoundError as error:
         raise _extra(error) from error
-    prompts: list[Sequence[Message]] = [
-        rows[index % len(rows)].prompt for index in range(settings.speed_runs)
-    ]
+    asked = (rows[index % len(rows)] for index in range(settings.speed_runs))
+    prompts = [_spoken(row, settings.context) for row in asked]
     return measure(folder / model.file, prompts, context=settings.context, threads=settings.threads)
+
+
+def _spoken(row: Row, context: int) -> Sequence[Message]:
+    """Gives what a user would say; of plain text its beginning, which leaves room for an answer."""
+    return row.prompt or (Message("user", row.text[: context // 4]),)
 
 
 def _extra(error: ModuleNotFoundError) -> ExtraMissingError:
@@ -133,37 +129,3 @@ def _extra(error: ModuleNotFoundError) -> ExtraMissingError:
         f"Evaluating needs {error.name}, which is not installed.",
         remedy='Run: pip install "wherry[evaluate]"',
     )
-
-
-def _predictions(
-    answerer: Answerer, rows: Sequence[Row], labels: Sequence[str], report: Report
-) -> list[Prediction]:
-    return predict(rows, answerer.answer([row.prompt for row in rows], labels, report), labels)
-
-
-def _scores(
-    subject: str, model: ModelRef, split: Split, metrics: tuple[Metric, ...], engine: str
-) -> Scores:
-    return Scores(
-        subject=subject,
-        model_digest=model.digest,
-        template_digest=model.template_digest,
-        data_digest=split.digest,
-        split=split.name,
-        metrics=metrics,
-        engine=engine,
-    )
-
-
-def _verdict(scores: Scores) -> str:
-    accuracy, label = scores.find("accuracy"), scores.find("label_accuracy")
-    words = [f"accuracy {_percent(accuracy.value)} of {accuracy.n} rows"] if accuracy else []
-    if label:
-        words.append(f"by label {_percent(label.value)}")
-    if speed := scores.find("decode_speed"):
-        words.append(f"{speed.value:.0f} tokens/s" if speed.value else "speed unknown")
-    return ", ".join(words)
-
-
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{100 * value:.1f}%"

@@ -1,27 +1,27 @@
 """Turns a model's answers to a data split into scores with 95% intervals."""
 
 import math
-import string
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Protocol
 
 from wherry.contracts import Digest, Message, Metric, ModelRef, Row
 from wherry.contracts.errors import DataError, TemplateError
 from wherry.evaluate import estimates
+from wherry.evaluate.answers import normalise as normalise
+from wherry.evaluate.estimates import Draws
+from wherry.evaluate.journal import Journal
+from wherry.evaluate.likelihoods import likelihoods
+from wherry.evaluate.measures.choice import Chosen
+from wherry.evaluate.measures.likelihood import TERMS, likelihood_terms
+from wherry.evaluate.measures.measure import Measure, Terms
+from wherry.evaluate.predictions import Answer as Answer
+from wherry.evaluate.predictions import Likelihood as Likelihood
+from wherry.evaluate.predictions import Prediction as Prediction
+from wherry.evaluate.raw.step import RawModel
+from wherry.evaluate.slices import Slicing
 from wherry.progress import Report
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said to one prompt."""
-
-    text: str
-    """The greedy answer up to the end of the turn, without special tokens, not stripped."""
-    label_scores: tuple[float, ...]
-    """One a label, in the labels' order: log P(label | prompt), see `Answerer.answer`."""
 
 
 class Answerer(Protocol):
@@ -77,20 +77,6 @@ class Speed:
     """Largest resident memory of that process in bytes; None where it cannot be read."""
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a model said to one row; a line of the predictions file."""
-
-    id: str
-    label: str
-    answer: str
-    """The free answer, as it came."""
-    label_pick: str
-    """The label of highest probability; empty without labels."""
-    correct: bool
-    """Whether the normalised answer is the label, or without labels the completion."""
-
-
 def refuse_ambiguous(labels: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
     """Refuses labels whose scores cannot be compared: one's tokens begin another's.
 
@@ -110,130 +96,246 @@ def refuse_ambiguous(labels: Sequence[str], tokens: Sequence[Sequence[int]]) -> 
             )
 
 
-def normalise(text: str) -> str:
-    """Gives what counts of an answer: case, outer punctuation and spacing do not.
+@dataclass(frozen=True)
+class Exam:
+    """Rows, and what is wanted of the answers to them."""
 
-    Example::
+    rows: Sequence[Row]
+    labels: Sequence[str]
+    chosen: Chosen
+    slicing: Slicing = Slicing(())  # noqa: RUF009  # frozen
 
-        normalise(" Heart. ")  # "heart"
-    """
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return plain.strip(string.punctuation + " ")
+    def part(self, start: int, end: int) -> "Exam":
+        """Gives the same of some of the rows."""
+        return Exam(self.rows[start:end], self.labels, self.chosen, self.slicing)
 
 
-def predict(
-    rows: Sequence[Row], answers: Sequence[Answer], labels: Sequence[str]
+@dataclass(frozen=True)
+class Model:
+    """A model in the forms that it is asked in; None where that is not wanted."""
+
+    answerer: Answerer | None
+    raw: RawModel | None = None
+    """The same model, asked in tokens, for the probabilities of the references."""
+
+    @property
+    def engine(self) -> str:
+        """What runs the model."""
+        return next(form.engine for form in (self.answerer, self.raw) if form)
+
+
+def examine(
+    exam: Exam, model: Model, journal: Journal, part: int, report: Report
 ) -> list[Prediction]:
-    """Judges each answer by its row.
+    """Asks a model every row, some rows at a time, and keeps what it said as it comes.
+
+    Rows are always asked in the same parts, whatever was kept by a killed run: an engine that
+    answers a batch alike each time then ends with the very same predictions.
+
+    Args:
+        exam: what is asked.
+        model: in the forms that the exam's measures need.
+        journal: where what was made is kept, and what a killed run made.
+        part: rows asked before they are kept.
+        report: told the rows that are done.
 
     Raises:
         DataError: if a row's label is not in the label set.
     """
-    return [_judged(row, answer, labels) for row, answer in zip(rows, answers, strict=True)]
+    _refuse_unknown_labels(exam)
+    journal.cut(_usable(journal.kept, exam.rows, part))
+    made = list(journal.kept)
+    for start in range(len(made), len(exam.rows), part):
+        asked = exam.part(start, start + part)
+        told = _Stretch(report, start, len(asked.rows), len(exam.rows))
+        made += (new := _examined(asked, model, told))
+        journal.keep(new)
+    return made
 
 
-def _judged(row: Row, answer: Answer, labels: Sequence[str]) -> Prediction:
-    if labels and row.label not in labels:
-        raise DataError(
-            f"Row {row.id} has the label {row.label!r}, which is not in the label set.",
-            remedy="Correct the row or the labels and ingest again.",
-        )
-    wanted = row.label or row.completion
+def _refuse_unknown_labels(exam: Exam) -> None:
+    """Refuses before hours are spent on the other rows."""
+    for row in exam.rows if exam.labels else ():
+        if row.label not in exam.labels:
+            raise DataError(
+                f"Row {row.id} has the label {row.label!r}, which is not in the label set.",
+                remedy="Correct the row or the labels and ingest again.",
+            )
+
+
+def _usable(kept: Sequence[Prediction], rows: Sequence[Row], part: int) -> int:
+    """Gives how many first predictions are of whole parts of these rows."""
+    if len(kept) > len(rows) or any(one.id != row.id for one, row in zip(kept, rows, strict=False)):
+        return 0
+    return len(kept) if len(kept) == len(rows) else len(kept) // part * part
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Reports the progress of some rows as that of all."""
+
+    report: Report
+    start: float
+    """Rows done before."""
+    rows: float
+    """Of this stretch."""
+    total: int
+    """Of the whole exam."""
+
+    def halves(self) -> tuple["_Stretch", "_Stretch"]:
+        """Gives two, for rows that are gone through twice."""
+        first = replace(self, rows=self.rows / 2)
+        return first, replace(first, start=self.start + first.rows)
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        behind = self.start + self.rows * (done / total if total else 1)
+        self.report.progress(behind, self.total, note or "rows answered")
+
+    def verdict(self, text: str) -> None:
+        self.report.verdict(text)
+
+
+def _examined(exam: Exam, model: Model, told: _Stretch) -> list[Prediction]:
+    first, second = told.halves() if model.raw and model.answerer else (told, told)
+    scored = likelihoods(model.raw, exam.rows, first) if model.raw else ()
+    answers: Sequence[Answer] = [Answer("", ())] * len(exam.rows)
+    if model.answerer:
+        labels = exam.labels if exam.chosen.label_scores else ()
+        answers = model.answerer.answer([row.prompt for row in exam.rows], labels, second)
+    return predict(exam, answers, scored)
+
+
+def predict(
+    exam: Exam, answers: Sequence[Answer], likelihoods: Sequence[Likelihood] = ()
+) -> list[Prediction]:
+    """Judges each answer by its row.
+
+    Args:
+        exam: the rows and what is wanted of the answers.
+        answers: one a row.
+        likelihoods: of the references, one a row; or none.
+    """
+    scored: Sequence[Likelihood | None] = likelihoods or [None] * len(answers)
+    return [_judged(exam, *each) for each in zip(exam.rows, answers, scored, strict=True)]
+
+
+def _judged(exam: Exam, row: Row, answer: Answer, scored: Likelihood | None) -> Prediction:
+    pick, confidence = _most_probable(answer, exam.labels)
     return Prediction(
         id=row.id,
         label=row.label,
         answer=answer.text,
-        label_pick=_most_probable(answer, labels),
-        correct=normalise(answer.text) == normalise(wanted),
+        label_pick=pick,
+        correct=normalise(answer.text) == normalise(row.label or row.completion),
+        exact=answer.text == row.completion,
+        confidence=confidence,
+        slices=exam.slicing.of(row),
+        terms=_terms(exam.chosen, answer.text, row.completion, scored),
     )
 
 
-def _most_probable(answer: Answer, labels: Sequence[str]) -> str:
+def _terms(
+    chosen: Chosen, answer: str, reference: str, scored: Likelihood | None
+) -> Mapping[str, tuple[float, ...]]:
+    terms: dict[str, Terms] = {n: take(answer, reference) for n, take in chosen.terms.items()}
+    if scored is not None:
+        terms[TERMS] = likelihood_terms(scored, reference)
+    return {name: tuple(map(float, found)) for name, found in terms.items()}
+
+
+def _most_probable(answer: Answer, labels: Sequence[str]) -> tuple[str, float | None]:
+    """Gives the label of the best score, and its share of the probability of all labels."""
+    scores = answer.label_scores
     # A score that is not a number is no preference; max() would take it for one.
-    if not labels or any(math.isnan(score) for score in answer.label_scores):
-        return ""
-    scored = zip(answer.label_scores, labels, strict=True)
-    return max(scored, key=lambda pair: pair[0])[1]
+    if not labels or not scores or any(math.isnan(score) for score in scores):
+        return "", None
+    best, pick = max(zip(scores, labels, strict=True), key=lambda pair: pair[0])
+    if not all(map(math.isfinite, scores)):
+        return pick, None
+    # Six digits: an engine's rounding in the last bit is nothing that anyone should see.
+    return pick, round(1 / sum(math.exp(score - best) for score in scores), 6)
 
 
 def quality(
-    rows: Sequence[Row],
     predictions: Sequence[Prediction],
+    measures: Sequence[Measure],
     labels: Sequence[str],
-    *,
-    resamples: int,
-    seed: int,
+    slicing: Slicing,
+    draws: Draws,
 ) -> tuple[Metric, ...]:
-    """Gives accuracy, exact match and, with labels, F1 and accuracy by label.
+    """Counts predictions by every measure, over all rows and over each slice.
 
     Args:
-        rows: the split.
         predictions: one a row, from `predict`.
+        measures: what is counted.
         labels: the label set, or empty for free text.
-        resamples: of the bootstrap behind F1's intervals.
-        seed: of the bootstrap.
+        slicing: which slices have scores of their own.
+        draws: of the bootstrap behind intervals.
     """
-    pairs = list(zip(rows, predictions, strict=True))
-    metrics = [
-        _share("accuracy", [made.correct for made in predictions]),
-        _share("exact_match", [made.answer == row.completion for row, made in pairs]),
-    ]
-    if labels:
-        picked = [made.label_pick == made.label for made in predictions]
-        metrics += [_share("label_accuracy", picked)]
-        metrics += _f1(predictions, labels, resamples, seed)
-        for label in labels:
-            own = [made.correct for made in predictions if made.label == label]
-            metrics += [_share("accuracy", own, label)]
+    metrics = [one for measure in measures for one in measure.metrics(predictions, draws)]
+    for slice_, rows, of_class in _slices(predictions, labels, slicing):
+        for measure in measures:
+            if not (of_class and measure.whole):
+                metrics += measure.metrics(rows, draws, slice_)
     return tuple(metrics)
 
 
-def _share(name: str, hits: Sequence[bool], slice_: str = "") -> Metric:
-    found = estimates.share(sum(hits), len(hits))
-    return _metric(name, found, len(hits), slice=slice_, method="wilson")
+def _slices(
+    predictions: Sequence[Prediction], labels: Sequence[str], slicing: Slicing
+) -> Iterator[tuple[str, list[Prediction], bool]]:
+    """Gives each slice's name, its predictions, and whether it is one class."""
+    for label in labels if "label" in slicing.by else ():
+        yield label, [made for made in predictions if made.label == label], True
+    for name in slicing.named([made.slices for made in predictions]):
+        yield name, [made for made in predictions if name in made.slices], False
 
 
-def _f1(
-    predictions: Sequence[Prediction], labels: Sequence[str], resamples: int, seed: int
-) -> list[Metric]:
-    number = {normalise(label): index for index, label in enumerate(labels)}
-    if len(number) < len(labels):
-        raise DataError(
-            "Two labels are the same but for case or punctuation.", remedy="Reword one of them."
-        )
-    truth = [number[normalise(made.label)] for made in predictions]
-    guess = [number.get(normalise(made.answer), -1) for made in predictions]
-    each, macro = estimates.f1(truth, guess, len(labels), resamples=resamples, seed=seed)
-    return [_metric("macro_f1", macro, len(predictions), method="bootstrap")] + [
-        _metric("f1", found, truth.count(index), slice=labels[index], method="bootstrap")
-        for index, found in enumerate(each)
-    ]
-
-
-def costs(size: int, speed: Speed | None, *, resamples: int, seed: int) -> tuple[Metric, ...]:
+def costs(size: int, speed: Speed | None, draws: Draws) -> tuple[Metric, ...]:
     """Gives what a model costs to keep and, if it was measured, to run.
 
     Args:
         size: of the weights, in bytes.
         speed: what was measured, or None.
-        resamples: of the bootstrap behind the medians' intervals.
-        seed: of the bootstrap.
+        draws: of the bootstrap behind the medians' intervals.
     """
     metrics = [Metric("size", size, 1, unit="bytes")]
     if speed is None:
         return tuple(metrics)
     metrics += [Metric("peak_memory", speed.peak_memory, 1, unit="bytes")]
-    for name, runs, unit in (
-        ("decode_speed", speed.decode_speed, "tokens/s"),
-        ("first_token", speed.first_token, "ms"),
-    ):
-        found = estimates.median(runs, resamples=resamples, seed=seed)
-        metrics += [_metric(name, found, len(runs), unit=unit, method="bootstrap")]
-    return tuple(metrics)
+    return (
+        *metrics,
+        _median("decode_speed", speed.decode_speed, "tokens/s", draws),
+        _median("first_token", speed.first_token, "ms", draws),
+        *_slowest("first_token", speed.first_token),
+    )
 
 
-def _metric(name: str, found: estimates.Estimate, n: int, **more: str) -> Metric:
-    return Metric(name, found.value, n, found.low, found.high, **more)
+def latencies(runs: Sequence[float]) -> tuple[Metric, ...]:
+    """Gives how long whole answers took, as whoever asked saw it.
+
+    Args:
+        runs: milliseconds, one an answer.
+    """
+    return _quantile("latency", runs, 0.5), *_slowest("latency", runs)
+
+
+def _slowest(name: str, runs: Sequence[float]) -> tuple[Metric, ...]:
+    """Gives the 95th percentile of runs enough."""
+    if len(runs) < estimates.FEWEST_FOR_P95:
+        return ()
+    return (_quantile(f"{name}_p95", runs, 0.95),)
+
+
+def _quantile(name: str, runs: Sequence[float], at: float) -> Metric:
+    found = estimates.quantile(runs, at)
+    ends = (found.low, found.high)
+    return Metric(name, found.value, len(runs), *ends, unit="ms", method="binomial")
+
+
+def _median(name: str, runs: Sequence[float], unit: str, draws: Draws) -> Metric:
+    found = estimates.median(runs, draws)
+    ends = (found.low, found.high)
+    return Metric(name, found.value, len(runs), *ends, unit=unit, method="bootstrap")
 
 
 def check_template(answerer: Answerer, model: ModelRef) -> None:

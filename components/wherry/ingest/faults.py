@@ -43,7 +43,13 @@ _PASSING_NAMES: Final = frozenset(
     }
 )
 _DENIED_NAMES: Final = frozenset(
-    {"DefaultCredentialsError", "NoCredentialsError", "PartialCredentialsError", "RefreshError"}
+    {
+        "DefaultCredentialsError",
+        "HTTPUnauthorized",  # dulwich
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "RefreshError",
+    }
 )
 _CORRUPT_NAMES: Final = frozenset({"ChecksumError", "FlexibleChecksumError"})  # gcsfs, botocore
 

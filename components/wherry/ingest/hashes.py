@@ -10,10 +10,16 @@ A hash is written as its kind and its digits:
 
 import hashlib
 import zlib
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from wherry.contracts.errors import DigestError
+
+_BEHIND: Final = 4
+"""Pieces that a hash in its own thread may lag behind."""
 
 
 class Running(Protocol):
@@ -59,6 +65,47 @@ def running(expected: str, size: int | None = None) -> Running | None:
 def digits(expected: str) -> str:
     """Gives the digits of a hash, without its kind."""
     return expected.rpartition(":")[2]
+
+
+class Beside:
+    """A hash that takes its pieces in a thread of its own, a few of them late.
+
+    Two hashes of the same bytes then keep two cores busy, also for a single large file: hashlib
+    lets other threads run meanwhile. Use it as a context manager.
+
+    Args:
+        inner: the hash.
+    """
+
+    def __init__(self, inner: Running) -> None:
+        self._inner = inner
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._late: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        """Gives itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the thread."""
+        self._thread.shutdown()
+
+    def update(self, data: bytes, /) -> None:
+        """Takes the next bytes, which must not change afterwards."""
+        self._late.append(self._thread.submit(self._inner.update, data))
+        if len(self._late) > _BEHIND:
+            self._late.popleft().result()
+
+    def hexdigest(self) -> str:
+        """Waits for all bytes so far and gives their hash."""
+        while self._late:
+            self._late.popleft().result()
+        return self._inner.hexdigest()
 
 
 class _Crc:

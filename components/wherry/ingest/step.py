@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
@@ -21,7 +22,7 @@ from wherry.contracts.errors import (
 )
 from wherry.ingest.addresses import redacted, refuse_odd_name, repository
 from wherry.ingest.faults import shown
-from wherry.ingest.hashes import Running, digits, running
+from wherry.ingest.hashes import Beside, Running, digits, running
 from wherry.ingest.patience import Patience
 from wherry.progress import Report
 
@@ -306,26 +307,30 @@ class _Fetching:
 
     def _once(self, name: str, file: TrackedFile) -> Fetched:
         expected = self._expected(file)
-        check = running(expected, file.size)
         ours = hashlib.sha256()
-        same = expected.startswith("sha256:")
         size = 0
         try:
-            with (self.folder / name).open("wb") as copy, ThreadPoolExecutor(1) as beside:
+            with (self.folder / name).open("wb") as copy, self._check(expected, file) as check:
                 for piece in self._pieces(file):
-                    # Both hashes at once: a large file would keep but one core busy.
-                    other = beside.submit(check.update, piece) if check and not same else None
+                    if check:
+                        check.update(piece)
                     copy.write(piece)
                     ours.update(piece)
-                    if other:
-                        other.result()
                     size += len(piece)
                     self._tell(len(piece))
-            self._compare(file, size, expected, ours if same else check)
+                same = expected.startswith("sha256:")
+                self._compare(file, size, expected, ours if same else check)
         except BaseException:
             self._tell(-size)
             raise
         return Fetched(name, size, f"sha256:{ours.hexdigest()}")
+
+    def _check(self, expected: str, file: TrackedFile) -> AbstractContextManager[Running | None]:
+        """Gives the hash to compare with, unless it is the SHA-256 that is taken anyway."""
+        check = None if expected.startswith("sha256:") else running(expected, file.size)
+        # A small file is one piece: a thread would only cost.
+        small = file.size is not None and file.size <= CHUNK
+        return Beside(check) if check and not small else nullcontext(check)
 
     def _expected(self, file: TrackedFile) -> str:
         try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from wherry.contracts import Kind, Message, Row, fault_of
-from wherry.contracts.dataset import MAX_LINE_BYTES
+from wherry.contracts.dataset import MAX_LINE_BYTES, fault_of_fields
 from wherry.rows.canonical import content_id, encoded
 from wherry.rows.settings import Columns
 
@@ -45,7 +45,7 @@ class Mapper:
     kind: Kind
     columns: Columns
     strict: bool = True
-    """Whether a row must pass `fault_of`."""
+    """Whether a row must pass `fault_of`; otherwise `fault_of_fields` alone."""
     _faults: dict[tuple[object, ...], str] = field(default_factory=dict)
     """By the shape of a row, for rows have few."""
 
@@ -85,11 +85,7 @@ class Mapper:
         return found
 
     def _fault(self, row: Row) -> str:
-        if self.strict:
-            return fault_of(row, self.kind)
-        if self.kind == "text":
-            return "" if row.text else "a text row has `text`"
-        return "" if row.messages else f"a row of kind {self.kind} has `messages`"
+        return fault_of(row, self.kind) if self.strict else fault_of_fields(row, self.kind)
 
     def _filled(self, values: dict[str, Any]) -> Row:
         turns: tuple[Message, ...] = ()

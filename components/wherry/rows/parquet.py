@@ -23,7 +23,7 @@ _FETCHED: Final = 256
 _SOURCE: Final = "read_parquet(?, hive_partitioning=false)"
 _ERRORS: Final = (duckdb.Error, RuntimeError, ValueError, MemoryError)
 _MEMORY: Final = "1GB"
-"""DuckDB holds 2,048 rows at a time, twice where they are nested."""
+"""DuckDB holds 2,048 rows of a row group at a time, twice where they are nested."""
 _MAGIC: Final = b"PAR1"
 
 
@@ -51,7 +51,8 @@ def read_parquet(file: BinaryIO, name: str, mapper: Mapper, most: int) -> Iterat
         raise FormatError(
             f"{name!r} cannot be read after row {reached:,}: DuckDB finds it damaged or too large "
             f"({type(error).__name__}).",
-            remedy="Restore the file, or write it again: as JSON Lines if its rows are very long.",
+            remedy="Restore the file; or, if its rows are very long, write it again: as JSON "
+            "Lines, or with at most 256 rows a row group.",
         ) from None
 
 

@@ -50,7 +50,7 @@ def read_batches(
         columns: the team's names for the parts of a row.
         batch_rows: the most lines of a batch; there are fewer where lines are long.
         strict: set rows aside in which `fault_of` finds a fault, such as turns out of order.
-            Otherwise a row needs a turn, or a text if that is its kind, and no more.
+            Otherwise a row must have the fields of its kind, and no more.
 
     Returns:
         Batches in the file's order. Each line is in one of them, as a row or as a `Bad`, but for

@@ -154,7 +154,8 @@ def has_injection(texts: pl.Series) -> pl.Series:
 
 def _suspects(texts: pl.Series) -> pl.Series:
     words = [*_ORDER_WORDS, *_HEADER_WORDS]
-    odd = (texts.str.len_bytes() != texts.str.len_chars()) & texts.str.contains(_ODD)
+    beyond_ascii = texts.str.len_bytes() != texts.str.len_chars()
+    odd = _judged(texts, beyond_ascii, lambda some: some.str.contains(_ODD))
     # The gap of an order may be any space or sign: "now on" then has none of the words as listed.
     spaced = texts.str.contains(r"(?i)\b(?:are|now|anything|act)[\s[:punct:]]{2,}(?:now|on|as)\b")
     return texts.str.contains_any(words, ascii_case_insensitive=True) | odd | spaced

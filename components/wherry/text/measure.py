@@ -14,14 +14,14 @@ from wherry.text.repetition import repetition
 from wherry.text.spans import Finder, check_patterns
 
 
-def _columns(prefix: str, patterns: Iterable[Pattern]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"{prefix}_{pattern.name}" for pattern in patterns))
+def _columns(patterns: Iterable[Pattern]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(pattern.column for pattern in patterns))
 
 
 MEASURES: Final[tuple[str, ...]] = (
-    *_columns("pii", PII),
+    *_columns(PII),
     "pii",
-    *_columns("secret", SECRETS),
+    *_columns(SECRETS),
     "secret",
     "language",
     "control_tokens",
@@ -34,7 +34,7 @@ MEASURES: Final[tuple[str, ...]] = (
 
 def measures(extra: Sequence[Pattern] = ()) -> tuple[str, ...]:
     """Gives every column that `measure` can give with a team's own patterns."""
-    return tuple(dict.fromkeys((*MEASURES, *_columns("pii", extra))))
+    return tuple(dict.fromkeys((*MEASURES, *_columns(extra))))
 
 
 def measure(
@@ -50,8 +50,8 @@ def measure(
     Args:
         texts: strings; a null counts as an empty text.
         names: columns of `measures`; the result has them in this order.
-        extra: a team's own patterns. Each gives a column ``pii_NAME`` and counts in ``pii``; one
-            with the name of a built-in pattern adds to it.
+        extra: a team's own patterns. Each gives a column ``pii_NAME`` and counts in ``pii``, or
+            ``secret_NAME`` and ``secret``; one with the name of a built-in pattern adds to it.
         tokens: more control tokens, such as the base model's own special tokens.
         languages: the codes that ``language`` chooses among; empty for all.
 
@@ -99,9 +99,8 @@ class _Found:
         self._size = len(texts)
         self._finder = Finder(texts, [pattern.name for pattern in extra])
         self._patterns: dict[str, list[Pattern]] = {}
-        for prefix, patterns in (("pii", (*PII, *extra)), ("secret", SECRETS)):
-            for pattern in patterns:
-                self._patterns.setdefault(f"{prefix}_{pattern.name}", []).append(pattern)
+        for pattern in (*PII, *SECRETS, *extra):
+            self._patterns.setdefault(pattern.column, []).append(pattern)
         self._rows: dict[str, set[int]] = {}
 
     def column(self, name: str) -> pl.Series:

@@ -48,7 +48,7 @@ class NearDuplicates:
     """Gathers texts on disk, then says which are near copies of an earlier one.
 
     The result depends on the texts, keys and threshold alone, not on the order or the batches
-    in which they were added. Memory is some 20 bytes a text and 200 MB besides; the disk holds
+    in which they were added. Memory is some 40 bytes a text and 200 MB besides; the disk holds
     about 600 bytes a text and the text itself.
 
     Args:

@@ -14,6 +14,8 @@ Check = Literal[
     "", "luhn", "card", "iban", "ssn", "phone", "phone_with_country", "ip", "email", "record", "key"
 ]
 """What a match must stand besides the expression; see `wherry.text.checks`."""
+Sort = Literal["pii", "secret"]
+"""What a match is: personal data, or a key, token or password."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Pattern:
     """The furthest that the context may stand before or after the match, in characters."""
     hint: str = ""
     """A cheaper expression that each text with a match also matches; empty for `regex` itself."""
+    sort: Sort = "pii"
 
     def __post_init__(self) -> None:
         """Refuses what could never work.
@@ -53,8 +56,15 @@ class Pattern:
         if self.check not in get_args(Check):
             choices = ", ".join(filter(None, get_args(Check)))
             raise ValueError(f"check must be one of {choices} or empty, got {self.check!r}")
+        if self.sort not in get_args(Sort):
+            raise ValueError(f"sort must be pii or secret, got {self.sort!r}")
         if self.reach < 0:
             raise ValueError(f"reach must be at least 0 characters, got {self.reach}")
+
+    @property
+    def column(self) -> str:
+        """The column of `wherry.text.measure` that tells of it, such as ``pii_email``."""
+        return f"{self.sort}_{self.name}"
 
     @property
     def placeholder(self) -> str:
@@ -133,7 +143,7 @@ _KEYWORDS: Final = (
 
 
 def _secret(name: str, regex: str, check: Check = "") -> Pattern:
-    return Pattern(name, regex, check=check, hint=_KEYWORDS)
+    return Pattern(name, regex, check=check, hint=_KEYWORDS, sort="secret")
 
 
 SECRETS: Final[tuple[Pattern, ...]] = (

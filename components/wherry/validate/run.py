@@ -200,7 +200,9 @@ def _instruments(settings: ValidateSettings, tokenizer: Path | None, now: dateti
 
     counter = TokenCounter(tokenizer) if tokenizer else None
     try:
-        own = [Pattern(one.name, one.regex, one.context) for one in settings.patterns]
+        own = [
+            Pattern(one.name, one.regex, one.context, sort=one.sort) for one in settings.patterns
+        ]
     except ValueError as error:
         raise SettingsError(
             f"A pattern of the settings: {error}.", remedy="Correct `patterns` of validate."

@@ -36,7 +36,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class OwnPattern:
-    """Something of the team's own that must not stand in its data: a column ``pii_NAME``."""
+    """Something of the team's own that must not stand in its data."""
 
     name: str
     """Small letters, digits and underscores; that of a built-in pattern adds to it."""
@@ -44,6 +44,8 @@ class OwnPattern:
     """A regular expression in Rust's dialect: https://docs.rs/regex."""
     context: str = ""
     """An expression that must match nearby; empty if none must."""
+    sort: Literal["pii", "secret"] = "pii"
+    """Personal data, which gives a column ``pii_NAME``, or a secret: ``secret_NAME``."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
 """Reads a pinned version of data with DVC: from its store alone, privately and without locks."""
 
 import getpass
+import io
+import netrc
 import os
+import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from dvc.api import DVCFileSystem
@@ -16,6 +20,7 @@ from dvc.scm import Git
 from dvc_data.index import ObjectStorage
 from dvc_objects.errors import ObjectFormatError
 from dvc_objects.fs.errors import RemoteMissingDepsError
+from fsspec.asyn import sync
 
 from wherry.contracts import Source
 from wherry.contracts.errors import (
@@ -36,10 +41,10 @@ _BROKEN: Final = (ObjectFormatError, msgspec.MsgspecError, UnicodeDecodeError, R
 """What a listing raises that is not one."""
 _NO_CLIENT: Final = (RemoteMissingDepsError, ImportError)
 """What DVC raises when the plug-in of a store, or a library of it, is not installed."""
-_STREAMED: Final = {"http": {"block_size": 0}, "https": {"block_size": 0}}
-"""How a remote of this protocol is opened: as one answer, not as many ranges of it."""
+_OPTIONS: Final = {"local": {}, "http": {"block_size": 0}, "https": {"block_size": 0}}
+"""How a file of a remote of this protocol is opened: as one answer, not as many ranges of it."""
 _RANGED: Final = {"block_size": 8 << 20}
-"""And of any other: S3's own default would hold 50 MB a thread."""
+"""And of any other, but for S3's, which `_Streamed` reads."""
 _MAX_LISTING_BYTES: Final = 1 << 30
 """A folder's listing takes about 100 bytes a file; a larger one is not believed."""
 
@@ -62,7 +67,9 @@ def open_store(repo: str, revision: str, path: str) -> Iterator["DvcStore"]:
     made from can be had again elsewhere.
 
     The store's credentials come from the environment (``AWS_*``,
-    ``GOOGLE_APPLICATION_CREDENTIALS``), as its own client reads them.
+    ``GOOGLE_APPLICATION_CREDENTIALS``), as its own client reads them; those of an https
+    repository from ``~/.netrc``, or the file that ``NETRC`` names, and a private authority's
+    certificate from ``SSL_CERT_FILE``.
 
     Args:
         repo: a folder inside a checkout, a bare repository, or the address of a git repository.
@@ -155,9 +162,10 @@ class DvcStore:
     def _object(self, checksum: str) -> BinaryIO:
         store = self._objects
         protocol = store.fs.protocol
-        options = {} if protocol == "local" else _STREAMED.get(protocol, _RANGED)
         place = store.oid_to_path(checksum.removeprefix("md5:"))
-        return cast(BinaryIO, store.fs.open(place, "rb", **options))
+        if protocol == "s3":
+            return cast(BinaryIO, _Streamed(store.fs.fs, place))
+        return cast(BinaryIO, store.fs.open(place, "rb", **_OPTIONS.get(protocol, _RANGED)))
 
     @cached_property
     def _entry(self) -> Any:
@@ -271,6 +279,39 @@ class DvcStore:
         return f"{name!r} ({redacted(str(config['remote'].get(name, {}).get('url', '?')))})"
 
 
+class _Streamed(io.RawIOBase):
+    """An object of S3, read as one answer.
+
+    s3fs itself opens an object as many ranges, each asked for only when the one before it is
+    used up: every 8 MB would wait for the store once more.
+
+    Args:
+        fs: s3fs's file system.
+        path: the bucket and the key.
+    """
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._loop = fs.loop
+        self._file = sync(self._loop, fs.open_async, path)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Gives the next bytes, as many as are asked for but at the end."""
+        return cast(bytes, sync(self._loop, self._gathered, size))
+
+    def close(self) -> None:
+        """Gives the connection back; s3fs's own close would leave it to the collector."""
+        if not self.closed and self._file.r is not None:
+            self._loop.call_soon_threadsafe(self._file.r.close)
+        super().close()
+
+    async def _gathered(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        while size and (piece := await self._file.read(size)):
+            pieces.append(piece)
+            size -= len(piece) if size > 0 else 0
+        return b"".join(pieces)
+
+
 def _opened(repo: str, revision: str, private: Path) -> DVCFileSystem:
     config = {"cache": {"dir": str(private / "cache")}}
     try:
@@ -280,13 +321,28 @@ def _opened(repo: str, revision: str, private: Path) -> DVCFileSystem:
             fs = DVCFileSystem(_patiently_cloned(repo, revision, private), config=config)
         fs.repo  # noqa: B018 - opens it
         return fs
-    except OSError:
+    except (OSError, WherryError):
         raise  # a full disk, a refused connection: the system's own words are the better ones
     except Exception as error:  # git, dulwich and DVC each have their own
-        raise MissingError(
-            f"Cannot open {redacted(repo)}{_at(revision)}: {redacted(str(error))}.",
-            remedy="Check that the repository and the revision exist and that you may read them.",
-        ) from shown(error)
+        raise _not_opened(f"{redacted(repo)}{_at(revision)}", error) from shown(error)
+
+
+def _not_opened(what: str, error: Exception) -> WherryError:
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(error)):
+        return FileAccessError(
+            f"Cannot open {what}: nobody vouches for the server's certificate.",
+            remedy="Name the authority's certificate by SSL_CERT_FILE, as a PEM file.",
+        )
+    if is_denied(error):
+        return FileAccessError(
+            f"Cannot open {what}: this user may not read it.",
+            remedy="Put the user and a token for the host into ~/.netrc, or a file that NETRC "
+            "names: machine HOST login USER password TOKEN.",
+        )
+    return MissingError(
+        f"Cannot open {what}: {redacted(str(error))}.",
+        remedy="Check that the repository and the revision exist and that you may read them.",
+    )
 
 
 def _patiently_cloned(address: str, revision: str, private: Path) -> str:
@@ -296,13 +352,38 @@ def _patiently_cloned(address: str, revision: str, private: Path) -> str:
 
 
 def _cloned(address: str, revision: str, folder: Path) -> str:
-    git = Git.clone(address, str(folder))
+    git = Git.clone(_with_netrc(address), str(folder))
     try:
         if revision:
             git.checkout(git.resolve_rev(revision))
     finally:
         git.close()
     return str(folder)
+
+
+def _with_netrc(address: str) -> str:
+    """Adds the user and the password that a netrc file has for the host, as git itself does.
+
+    There may be no git program, and so none of its helpers, to ask for them.
+    """
+    parts = urlsplit(address)
+    if parts.scheme != "https" or "@" in parts.netloc:
+        return address
+    # Not Path.home(): it raises where a user id has no home.
+    path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")  # noqa: PTH111 - see above
+    try:
+        found = netrc.netrc(path).authenticators(parts.hostname or "")
+    except FileNotFoundError:
+        return address
+    except (netrc.NetrcParseError, UnicodeDecodeError):
+        raise FormatError(  # not the library's words: they may hold a password
+            f"{path} is no netrc file, so there are no credentials for {parts.hostname}.",
+            remedy="Correct it: machine HOST login USER password TOKEN.",
+        ) from None
+    if not found:
+        return address
+    user, _, password = (quote(part or "", safe="") for part in found)
+    return parts._replace(netloc=f"{user}:{password}@{parts.netloc}").geturl()
 
 
 @contextmanager

@@ -9,15 +9,16 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, BinaryIO, Final, cast
-from urllib.parse import urlsplit
 
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud.storage import Client
 
 from wherry.contracts import Source
-from wherry.contracts.errors import FileAccessError, MissingError, UriError, WherryError
-from wherry.ingest.addresses import below, redacted
+from wherry.contracts.errors import FileAccessError, MissingError, WherryError
+from wherry.ingest.addresses import redacted
+from wherry.ingest.buckets import asked, listed, nothing_at
 from wherry.ingest.faults import is_denied, shown, status_of
 from wherry.ingest.patience import Patience
 from wherry.ingest.step import TrackedFile, listing_digest
@@ -48,19 +49,13 @@ def open_store(repo: str, revision: str, path: str) -> Iterator["GsStore"]:
         UriError: if a revision is given.
         FileAccessError: if there are no credentials.
     """
-    if revision:
-        raise UriError(
-            f"A bucket has no revisions, got {revision!r} for {repo}.",
-            remedy="Leave the revision empty; the checksum pins what is taken.",
-        )
-    parts = urlsplit(repo)
-    asked = Source(f"gs://{parts.netloc}", "", below(parts.path, path), "")
+    source = asked(repo, revision, path)
     try:
         client = Client(project="none")  # a project is needed for billing alone, not to read
     except DefaultCredentialsError as error:
         raise FileAccessError(f"There are no credentials for {repo}.", remedy=_REMEDY) from error
     with closing(client):
-        yield GsStore(client, asked)
+        yield GsStore(client, source)
 
 
 class GsStore:
@@ -112,26 +107,14 @@ class GsStore:
         except Exception as error:
             raise self._not_given(f"{self._asked.uri}/{self._asked.path}", error) from shown(error)
         if not found:
-            raise MissingError(
-                f"There is no object at {self._asked.uri}/{self._asked.path}.",
-                remedy="Correct the data's address or `path`.",
-            )
+            raise nothing_at(self._asked)
         return sorted(found, key=lambda file: file.path)
 
     def _found(self) -> list[TrackedFile]:
-        self._prefix = f"{self._asked.path}/".lstrip("/")
-        blobs = [blob for blob in self._listed(self._prefix) if not blob.name.endswith("/")]
-        return [self._tracked(blob) for blob in blobs] or self._single()
+        self._prefix, blobs = listed(self._asked.path, attrgetter("name"), self._beginning)
+        return [self._tracked(blob) for blob in blobs]
 
-    def _single(self) -> list[TrackedFile]:
-        """Lists the one object whose whole name is the path, instead of those below it."""
-        path = self._asked.path
-        self._prefix = path[: path.rfind("/") + 1]
-        # It comes first of all that begin so: no need to list its neighbours.
-        first = next(iter(self._listed(path)), None) if path else None
-        return [self._tracked(first)] if first is not None and first.name == path else []
-
-    def _listed(self, prefix: str) -> Iterator[Any]:
+    def _beginning(self, prefix: str) -> Iterator[Any]:
         return iter(self._bucket.list_blobs(prefix=prefix, timeout=_TIMEOUT, retry=None))
 
     def _tracked(self, blob: Any) -> TrackedFile:

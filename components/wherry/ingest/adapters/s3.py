@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from importlib.util import find_spec
+from operator import itemgetter
 from typing import Any, BinaryIO, Final, cast
-from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.config import Config
@@ -25,10 +25,10 @@ from wherry.contracts.errors import (
     DigestError,
     FileAccessError,
     MissingError,
-    UriError,
     WherryError,
 )
-from wherry.ingest.addresses import below, redacted
+from wherry.ingest.addresses import redacted
+from wherry.ingest.buckets import asked, listed, nothing_at
 from wherry.ingest.faults import is_corrupt, is_denied, shown, status_of
 from wherry.ingest.hashes import digits
 from wherry.ingest.patience import Patience
@@ -60,22 +60,16 @@ def open_store(repo: str, revision: str, path: str) -> Iterator["S3Store"]:
     Raises:
         UriError: if a revision is given.
     """
-    if revision:
-        raise UriError(
-            f"A bucket has no revisions, got {revision!r} for {repo}.",
-            remedy="Leave the revision empty; the checksum pins what is taken.",
-        )
-    parts = urlsplit(repo)
-    asked = Source(f"s3://{parts.netloc}", "", below(parts.path, path), "")
+    source = asked(repo, revision, path)
     try:
         client = botocore.session.get_session().create_client("s3", config=_CONFIG)
     except BotoCoreError as error:  # no region, half a pair of keys
         raise FileAccessError(
-            f"The client of {asked.uri} cannot be set up: {error}.",
+            f"The client of {source.uri} cannot be set up: {error}.",
             remedy="Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.",
         ) from error
     with closing(client):
-        yield S3Store(client, asked)
+        yield S3Store(client, source)
 
 
 class S3Store:
@@ -147,10 +141,7 @@ class S3Store:
         except Exception as error:
             raise self._not_given(f"{self._asked.uri}/{self._asked.path}", error) from shown(error)
         if not found:
-            raise MissingError(
-                f"There is no object at {self._asked.uri}/{self._asked.path}.",
-                remedy="Correct the data's address or `path`.",
-            )
+            raise nothing_at(self._asked)
         return sorted(found, key=lambda file: file.path)
 
     def _versions(self) -> list[TrackedFile]:
@@ -163,22 +154,13 @@ class S3Store:
         return self._found("list_objects_v2", "Contents")
 
     def _found(self, call: str, key: str) -> list[TrackedFile]:
-        self._prefix = f"{self._asked.path}/".lstrip("/")
-        listed = self._listed(call, key, self._prefix)
-        files = [item for item in listed if not item["Key"].endswith("/")]  # a console's "folder"
-        return [self._tracked(item) for item in files] or self._single(call, key)
+        def beginning(prefix: str) -> Iterator[dict[str, Any]]:
+            pages = self._client.get_paginator(call).paginate(Bucket=self._bucket, Prefix=prefix)
+            for page in pages:
+                yield from (item for item in page.get(key, ()) if item.get("IsLatest", True))
 
-    def _single(self, call: str, key: str) -> list[TrackedFile]:
-        """Lists the one object whose whole key is the path, instead of those below it."""
-        path = self._asked.path
-        self._prefix = path[: path.rfind("/") + 1]
-        # It comes first of all that begin so: no need to list its neighbours.
-        first = next(self._listed(call, key, path), None) if path else None
-        return [self._tracked(first)] if first and first["Key"] == path else []
-
-    def _listed(self, call: str, key: str, prefix: str) -> Iterator[dict[str, Any]]:
-        for page in self._client.get_paginator(call).paginate(Bucket=self._bucket, Prefix=prefix):
-            yield from (item for item in page.get(key, ()) if item.get("IsLatest", True))
+        self._prefix, items = listed(self._asked.path, itemgetter("Key"), beginning)
+        return [self._tracked(item) for item in items]
 
     def _tracked(self, item: dict[str, Any]) -> TrackedFile:
         version = item.get("VersionId") or ""

@@ -30,6 +30,9 @@ _MOST: Final = 4
 """Processes; more would wait for the disk."""
 _BATCH: Final = 8192
 _PIECE: Final = 1 << 20
+_KEEP: Final = {"MALLOC_TOP_PAD_": str(64 << 20)}
+"""Has glibc keep the memory of one block of lines for the next: a fifth of the time was spent on
+giving it back to the system and fetching it again. See mallopt(3)."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _next_line(file: BinaryIO, place: int) -> int:
 def _in_processes(path: Path, kind: Kind, limits: list[int], scratch: Path) -> bool:
     """Checks all parts at once, and says whether every process came to its end."""
     command = [sys.executable, "-m", "wherry.ingest.clean.parts", str(path), kind]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_KEEP}
     running = [
         subprocess.Popen(
             [*command, str(start), str(end), str(_told(scratch, number))],

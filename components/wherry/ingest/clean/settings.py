@@ -33,7 +33,8 @@ class RedactPii:
     patterns: tuple[str, ...] = tuple(dict.fromkeys(pattern.name for pattern in PII))
     """Names of `wherry.text.patterns`, of personal data or of secrets."""
     extra: tuple[Pattern, ...] = ()
-    """Patterns of the team's own, each with ``name`` and ``regex`` at least."""
+    """Patterns of the team's own, personal data or secrets, each with ``name`` and ``regex`` at
+    least."""
 
     def __post_init__(self) -> None:
         """Refuses a pattern that nobody knows, and a list of none.

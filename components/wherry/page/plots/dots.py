@@ -1,9 +1,9 @@
 """Dots with whiskers: a value and its 95% interval for each of several series."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wherry.page.plots.frame import LABEL_COLUMNS, Frame, Tick, room, ticks
+from wherry.page.plots.frame import LABEL_COLUMNS, Frame, room, ticks
 from wherry.page.scales import Scale
 from wherry.page.words import clip, percent
 
@@ -65,8 +65,22 @@ def dot_plot(
     rows: Sequence[tuple[str, Sequence[Dot], str]],
     *,
     row_height: float = 24,
+    scale: Scale = SHARE,
+    axis: Callable[[float], str] = lambda share: percent(share, 0),
+    steps: int = 4,
 ) -> DotPlot:
-    """Lays out rows of ``(label, dots, value)`` over an axis of shares from 0 to 1."""
+    """Lays out rows of ``(label, dots, value)`` over one axis.
+
+    Args:
+        id: unique on the page.
+        title: of the plot.
+        description: what it shows, in a sentence.
+        rows: from the top.
+        row_height: in pixels.
+        scale: of the axis; shares from 0 to 1 if left out.
+        axis: gives a tick's text.
+        steps: how many the axis has, about.
+    """
     frame = Frame(
         id,
         title,
@@ -74,31 +88,27 @@ def dot_plot(
         height=len(rows) * row_height,
         left=room(label for label, _, _ in rows),
         right=room((value for _, _, value in rows), gap=12, least=20),
-        x_ticks=_share_ticks(),
+        x_ticks=ticks(scale, axis, steps),
     )
-    placed = (_row(row, (index + 0.5) * row_height) for index, row in enumerate(rows))
+    placed = (_row(row, (index + 0.5) * row_height, scale) for index, row in enumerate(rows))
     return DotPlot(frame, tuple(placed))
 
 
-def _share_ticks() -> tuple[Tick, ...]:
-    return ticks(SHARE, lambda share: percent(share, 0), 4)
-
-
-def _row(row: tuple[str, Sequence[Dot], str], y: float) -> DotRow:
+def _row(row: tuple[str, Sequence[Dot], str], y: float, scale: Scale) -> DotRow:
     label, dots, value = row
-    places = [SHARE.at(dot.value) for dot in dots] or [0.0]
+    places = [scale.at(dot.value) for dot in dots] or [0.0]
     return DotRow(
         label=clip(label, LABEL_COLUMNS),
         full=label,
         y=y,
-        marks=tuple(_mark(dot) for dot in dots),
+        marks=tuple(_mark(dot, scale) for dot in dots),
         value=value,
         start=min(places),
         end=max(places),
     )
 
 
-def _mark(dot: Dot) -> Mark:
+def _mark(dot: Dot, scale: Scale) -> Mark:
     ends = (dot.low, dot.high)
-    start, end = (None if end is None else SHARE.at(end) for end in ends)
-    return Mark(dot.series, dot.tip, SHARE.at(dot.value), start, end)
+    start, end = (None if end is None else scale.at(end) for end in ends)
+    return Mark(dot.series, dot.tip, scale.at(dot.value), start, end)

@@ -12,13 +12,19 @@ from wherry.page.words import measured, metric
 _RULES: Final = {
     "floor": "At least",
     "ceiling": "At most",
+    "every": "In every slice at least",
     "champion": "No worse than the champion",
     "quantization": "Lost by quantizing",
+    "any_of": "One of several",
+    "age": "Age of the data",
+    "waiver": "Waiver",
     "parity": "Conversion parity",
     "data": "Fair comparison",
 }
-_DOWNWARD: Final = frozenset({"ceiling", "quantization"})
+_DOWNWARD: Final = frozenset({"ceiling", "quantization", "age"})
 """Rules whose allowed side lies below the threshold."""
+_YES_OR_NO: Final = frozenset({"any_of", "data", "waiver"})
+"""Rules that hold or not, without an amount."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def gate_section(blessing: Blessing, scores: Scores) -> GateSection:
         blessing: the verdict.
         scores: what was judged.
     """
-    ordered = sorted(blessing.checks, key=lambda check: check.passed)
+    ordered = sorted(blessing.checks, key=lambda check: (check.holds, check.passed))
     return GateSection(
         signpost=_signpost(blessing),
         judged=tuple(_judged(check, scores) for check in ordered),
@@ -66,25 +72,31 @@ def gate_section(blessing: Blessing, scores: Scores) -> GateSection:
 
 
 def _signpost(blessing: Blessing) -> Signpost:
-    passed, total = sum(check.passed for check in blessing.checks), len(blessing.checks)
+    passed, total = sum(check.holds for check in blessing.checks), len(blessing.checks)
     word = "blessed" if blessing.passed else "refused"
     state: State = "good" if blessing.passed else "bad"
     return Signpost("gate", "Gate", state, f"{word}: {passed} of {total} rules hold")
 
 
 def _judged(check: Check, scores: Scores) -> Judged:
-    plain = check.rule == "data"
+    plain = check.rule in _YES_OR_NO
     return Judged(
         rule=_RULES.get(check.rule, check.rule),
         metric=metric(check.metric),
         slice=check.slice,
         threshold="yes" if plain else _limit(check),
         observed=_observed(check),
-        result=Badge("good", "Holds") if check.passed else Badge("bad", "Fails"),
-        reason=check.reason,
-        note=check.reason if plain else _end(check, scores),
+        result=_result(check),
+        reason=f"{check.reason} ({check.excused})" if check.excused else check.reason,
+        note=check.reason if plain else check.excused or _end(check, scores),
         bullet=None if plain else _bullet(check),
     )
+
+
+def _result(check: Check) -> Badge:
+    if check.passed:
+        return Badge("good", "Holds")
+    return Badge("warn", "Excused") if check.excused else Badge("bad", "Fails")
 
 
 def _limit(check: Check) -> str:
@@ -95,8 +107,8 @@ def _limit(check: Check) -> str:
 def _observed(check: Check) -> str:
     if check.observed is None:
         return "not measured"
-    if check.rule == "data":
-        return "yes" if check.observed == check.threshold else "no"
+    if check.rule in _YES_OR_NO:
+        return "yes" if check.observed >= check.threshold else "no"
     return measured(check.metric, check.observed, check.unit)
 
 

@@ -96,7 +96,8 @@ class Instruments:
     special_tokens: tuple[str, ...] = ()
     """The base model's control tokens, as its tokenizer names them."""
     patterns: tuple["Pattern", ...] = ()
-    """A team's own, beside those of `wherry.text.patterns`; each gives a column ``pii_NAME``."""
+    """A team's own, beside those of `wherry.text.patterns`; each gives a column, ``pii_NAME`` or
+    ``secret_NAME``."""
     languages: tuple[str, ...] = ()
     """The codes that a language is chosen among; empty for all."""
     benchmarks: tuple["Benchmark", ...] = ()

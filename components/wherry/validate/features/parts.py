@@ -241,10 +241,9 @@ def _hints(own: Sequence[Pattern]) -> dict[str, list[str]]:
     """Gives for each column the expressions of which one matches wherever it is true."""
     # Neither a control character nor a failed decoding is printable ASCII.
     hints = {_GARBLED: [r"[^\t\n\r -~]"]}
-    for prefix, patterns in (("pii", (*PII, *own)), ("secret", SECRETS)):
-        for pattern in patterns:
-            for name in (prefix, f"{prefix}_{pattern.name}"):
-                hints.setdefault(name, []).append(f"(?:{pattern.hint or pattern.regex})")
+    for pattern in (*PII, *SECRETS, *own):
+        for name in (pattern.sort, pattern.column):
+            hints.setdefault(name, []).append(f"(?:{pattern.hint or pattern.regex})")
     return hints
 
 

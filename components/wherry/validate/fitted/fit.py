@@ -92,7 +92,8 @@ class _Sample:
         self._report = report
         self.bad = 0
         self.faults: Counter[str] = Counter()
-        """Rows by what keeps them from being of this kind; an empty text stands for nothing."""
+        """Rows and bad lines by what keeps them from being of this kind; an empty text stands for
+        nothing."""
         self.whole = True
 
     def batches(self) -> Iterator[tuple[str, "Batch"]]:
@@ -100,6 +101,7 @@ class _Sample:
         for split, path in self.files.items():
             for batch in self._of(path):
                 self.bad += len(batch.bad)
+                self.faults.update(bad.reason for bad in batch.bad)
                 self.faults.update(fault_of(row, self.kind) for row in batch.rows)
                 yield split, batch
 
@@ -138,7 +140,6 @@ def _measured(sample: _Sample, names: Sequence[str], tools: Instruments) -> Obse
 def _nothing_read(sample: _Sample) -> DataError:
     names = ", ".join(path.name for path in sample.files.values())
     reasons = [f"{reason} ({rows:,} rows)" for reason, rows in sample.faults.most_common(1)]
-    reasons += [f"{sample.bad:,} lines cannot be read"] if sample.bad else []
     return DataError(
         f"{names}: no row is of kind {sample.kind}{': ' if reasons else ''}{'; '.join(reasons)}.",
         remedy="Check --kind, and --columns if your rows have other names for their parts.",

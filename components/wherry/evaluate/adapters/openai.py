@@ -1,0 +1,259 @@
+"""Asks a running server that speaks OpenAI's protocol."""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    DefaultHttpxClient,
+    OpenAI,
+    OpenAIError,
+)
+
+from wherry.contracts import Digest, Message, digest_bytes
+from wherry.contracts.errors import DataError, DigestError, EndpointError, UriError
+from wherry.evaluate.settings import Endpoint
+from wherry.evaluate.step import Answer
+from wherry.progress import Report
+
+_SHA256: Final = "sha256:"
+_NO_KEY: Final = "none"
+"""What a server that asks for no key is sent: the protocol has no place for nothing."""
+_TOO_LONG: Final = 400
+"""What servers answer to a prompt that they have no room for."""
+
+
+class OpenAiAnswerer:
+    """Implements `Answerer` on a server.
+
+    The server renders with its own chat template. A label is scored where it is one of the first
+    tokens that the server lists, as a whole; see `label_scores`.
+
+    Args:
+        url: up to the protocol's version, such as ``http://127.0.0.1:8080/openai/v1``.
+        endpoint: how it is asked. The key is read from the environment alone.
+        max_new_tokens: the longest free answer.
+
+    Raises:
+        UriError: if the URL is not one of HTTP, or has a password in it.
+        EndpointError: if the server does not answer, or has no such model.
+        DigestError: if it says that its model has another digest than expected, or if nobody
+            says any.
+    """
+
+    def __init__(self, url: str, endpoint: Endpoint, *, max_new_tokens: int) -> None:
+        self._url = _checked(url)
+        self._endpoint = endpoint
+        self._max_new_tokens = max_new_tokens
+        self._client = OpenAI(
+            base_url=url,
+            api_key=os.environ.get(endpoint.api_key_variable) or _NO_KEY,
+            timeout=endpoint.timeout,
+            max_retries=endpoint.retries,
+            # No proxy stands between a machine and itself.
+            http_client=DefaultHttpxClient(trust_env=False) if _is_here(url) else None,
+        )
+        self._model, said = self._found()
+        self._digest, self._verified = self._identified(said)
+        self.latencies: list[float] = []
+        """Milliseconds from request to whole answer, in the order in which answers came."""
+
+    @property
+    def engine(self) -> str:
+        """``openai``."""
+        return "openai"
+
+    @property
+    def model_digest(self) -> Digest:
+        """Of the model, by the server or else by the settings."""
+        return self._digest
+
+    @property
+    def verified(self) -> bool:
+        """Whether the server itself says that its model has this digest."""
+        return self._verified
+
+    @property
+    def template_digest(self) -> Digest:
+        """Of the chat template, as the settings say; of an empty text if they do not."""
+        return self._endpoint.template_digest or digest_bytes(b"")
+
+    def answer(
+        self, prompts: Sequence[Sequence[Message]], labels: Sequence[str], report: Report
+    ) -> Sequence[Answer]:
+        """Answers every prompt; see `wherry.evaluate.step.Answerer`."""
+        answers = []
+        with ThreadPoolExecutor(self._endpoint.parallel) as pool:
+            for answer in pool.map(lambda prompt: self._answer(prompt, labels), prompts):
+                answers.append(answer)
+                report.progress(len(answers), len(prompts), "rows answered")
+        return answers
+
+    def _answer(self, prompt: Sequence[Message], labels: Sequence[str]) -> Answer:
+        options: dict[str, Any] = {}
+        if labels and self._endpoint.top_logprobs:
+            options = {"logprobs": True, "top_logprobs": self._endpoint.top_logprobs}
+        started = time.perf_counter()
+        reply = self._called(
+            self._client.chat.completions.create,
+            model=self._model,
+            messages=[msgspec.structs.asdict(turn) for turn in prompt],
+            temperature=0.0,
+            seed=0,
+            max_tokens=self._max_new_tokens,
+            **options,
+        )
+        self.latencies.append(1000 * (time.perf_counter() - started))
+        self._check_same(reply.system_fingerprint or "")
+        if not reply.choices:
+            raise EndpointError(f"{self._url} answered a row with no choice.", remedy=_ASK_OTHER)
+        choice = reply.choices[0]
+        return Answer(choice.message.content or "", label_scores(_first_tokens(choice), labels))
+
+    def _check_same(self, fingerprint: str) -> None:
+        """Refuses an answer by another model than the first: it was replaced meanwhile."""
+        if self._verified and fingerprint.startswith(_SHA256) and fingerprint != self._digest:
+            raise DigestError(
+                f"{self._url} answers with a model of digest {fingerprint}, expected "
+                f"{self._digest}.",
+                remedy="Evaluate again once the server keeps to one model.",
+            )
+
+    def _found(self) -> tuple[str, str]:
+        """Gives the model's name on the server, and the digest that the server says it has."""
+        listed = self._called(self._client.models.list).data or []
+        wanted = self._endpoint.model
+        cards = [card for card in listed if not wanted or card.id == wanted]
+        if len(cards) != 1:
+            names = ", ".join(sorted(card.id for card in listed)[:20]) or "none"
+            what = f"no model {wanted!r}" if wanted else f"{len(listed)} models"
+            raise EndpointError(
+                f"{self._url} has {what}, expected one; it has {names}.",
+                remedy="Name one in endpoint.model of the settings.",
+            )
+        said = (cards[0].model_extra or {}).get("digest", "")
+        return cards[0].id, said if _is_digest(said) else ""
+
+    def _identified(self, said: str) -> tuple[Digest, bool]:
+        expected = self._endpoint.digest
+        if not (said or expected):
+            raise DigestError(
+                f"{self._url} does not say which model it runs, and nobody says which it should.",
+                remedy="Give endpoint.digest in the settings: scores are bound to a digest.",
+            )
+        if said and expected and said != expected:
+            raise DigestError(
+                f"{self._url} runs a model of digest {said}, expected {expected}.",
+                remedy="Correct the URL or endpoint.digest.",
+            )
+        return said or expected, bool(said)
+
+    def _called(self, call: Any, **options: Any) -> Any:
+        """Calls the server. What it says in errors stays out: it may repeat the prompt."""
+        try:
+            return call(**options)
+        except (APITimeoutError, APIConnectionError) as error:
+            raise EndpointError(
+                f"{self._url} did not answer: {type(error).__name__}.",
+                remedy="Check that it runs, or raise endpoint.timeout in the settings.",
+            ) from None
+        except APIStatusError as error:
+            raise self._refusal(error.status_code, error.code) from None
+        except (OpenAIError, ValueError) as error:
+            raise EndpointError(
+                f"{self._url} does not speak OpenAI's protocol: {type(error).__name__}.",
+                remedy="Give the URL up to the version, such as http://HOST/openai/v1.",
+            ) from None
+
+    def _refusal(self, status: int, code: str | None) -> EndpointError | DataError:
+        what = f"{self._url} refused with status {status}" + (f" ({code})" if code else "")
+        if status in (401, 403):
+            variable = self._endpoint.api_key_variable
+            return EndpointError(f"{what}.", remedy=f"Put the server's key into {variable}.")
+        if status == _TOO_LONG:
+            return DataError(
+                f"{what}.",
+                remedy="Shorten the row; or set endpoint.top_logprobs to 0 if the server tells "
+                "no probabilities.",
+            )
+        return EndpointError(f"{what}.", remedy=_ASK_OTHER)
+
+
+_ASK_OTHER: Final = (
+    "Check the URL and the server's log, and run the same command again: it goes on."
+)
+
+
+def label_scores(first: Sequence[tuple[bytes, float]], labels: Sequence[str]) -> tuple[float, ...]:
+    """Gives each label's log-probability as far as the most probable first tokens tell it.
+
+    A label that is listed as a whole has the token's. One that is not is at most as probable as
+    its own first token; if that cannot reach the best listed label, the label has -inf, and the
+    pick is certain. Otherwise nothing is certain, and no label has a score: none is guessed.
+
+    Example::
+
+        label_scores([(b"bone", -0.2), (b"sk", -2.1)], ("bone", "skin"))  # (-0.2, -inf)
+
+    Args:
+        first: the most probable first tokens with their log-probabilities, all that are listed.
+        labels: the label set.
+
+    Returns:
+        One a label, or nothing.
+    """
+    listed = dict(first)
+    names = [label.encode() for label in labels]
+    best = max((listed[name] for name in names if name in listed), default=-math.inf)
+    open_ = [
+        score
+        for name in names
+        if name not in listed
+        for token, score in first
+        if token and name.startswith(token)
+    ]
+    if not names or best == -math.inf or any(score >= best for score in open_):
+        return ()
+    return tuple(listed.get(name, -math.inf) for name in names)
+
+
+def _first_tokens(choice: Any) -> list[tuple[bytes, float]]:
+    """Gives the most probable first tokens, or nothing if the server does not tell them."""
+    steps = (choice.logprobs.content if choice.logprobs else None) or []
+    return [
+        (bytes(top.bytes) if top.bytes else top.token.encode(), float(top.logprob))
+        for top in (steps[0].top_logprobs if steps else [])
+    ]
+
+
+def _checked(url: str) -> str:
+    """Gives a URL as messages may show it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UriError(
+            f"{parts.scheme or 'a text without a scheme'} is no address of a server, expected "
+            "http: or https:.",
+            remedy="Write it as http://HOST:PORT/openai/v1.",
+        )
+    if parts.username or parts.password or parts.query:
+        raise UriError(
+            f"The URL of {parts.hostname} carries a user, a password or a query.",
+            remedy="Take it out and put the key into the environment: addresses are recorded.",
+        )
+    return url
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_SHA256) and len(value) == 71

@@ -1,0 +1,1 @@
+"""Evaluates a model where it runs: any server that speaks OpenAI's protocol."""

@@ -1,0 +1,1 @@
+"""A model below its chat template: tokens in, probabilities and continuations out."""

@@ -1,0 +1,1 @@
+"""One file an engine; its heavy imports stand at its top."""

@@ -1,0 +1,1 @@
+"""One file an outside library; its heavy imports stand at its top."""

@@ -1,0 +1,118 @@
+"""The quantization ladder: what each file type costs and what it loses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wherry.contracts.ladder import Ladder, Rung
+from wherry.page.plots.scatter import Point, ScatterPlot, scatter_plot
+from wherry.page.view import Badge, Signpost, State
+from wherry.page.words import MISSING, number, percent, size
+
+
+@dataclass(frozen=True)
+class RungRow:
+    """One file type as a table row."""
+
+    name: str
+    size: str
+    agreement: str
+    kl: str
+    perplexity: str
+    speed: str
+    memory: str
+    result: Badge
+    why: str
+
+
+@dataclass(frozen=True)
+class LadderSection:
+    """What the template shows of the ladder."""
+
+    signpost: Signpost
+    rows: tuple[RungRow, ...]
+    plots: tuple[ScatterPlot, ...]
+    note: str
+
+
+def ladder_section(ladder: Ladder) -> LadderSection:
+    """Gives the section: quality against size, and against speed where it was measured."""
+    passed = sum(rung.passed for rung in ladder.rungs)
+    state: State = "good" if ladder.picked else "bad"
+    picked = f"{ladder.picked} ships" if ladder.picked else "none ships"
+    return LadderSection(
+        signpost=Signpost(
+            "ladder", "File types", state, f"{picked}; {passed} of {len(ladder.rungs)} hold"
+        ),
+        rows=tuple(_row(rung, ladder.picked) for rung in ladder.rungs),
+        plots=tuple(plot for plot in (_by_size(ladder), _by_speed(ladder)) if plot),
+        note=(
+            f"Against the unquantized F16 file ({size(ladder.reference_size)}) over "
+            f"{number(ladder.positions)} contexts. Asked for: {ladder.pick}."
+        ),
+    )
+
+
+def _row(rung: Rung, picked: str) -> RungRow:
+    return RungRow(
+        name=rung.type,
+        size=size(rung.size),
+        agreement=percent(rung.next_token_agreement),
+        kl=number(rung.kl, 2),
+        perplexity=_change(rung.perplexity_change),
+        speed=f"{number(rung.decode_speed)} tokens/s" if rung.decode_speed else MISSING,
+        memory=size(rung.peak_memory),
+        result=_badge(rung, picked),
+        why="; ".join(rung.reasons),
+    )
+
+
+def _badge(rung: Rung, picked: str) -> Badge:
+    if rung.type == picked:
+        return Badge("good", "Ships")
+    return Badge("none", "Holds") if rung.passed else Badge("bad", "Fails")
+
+
+def _change(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.1f}%".replace("-", "\N{MINUS SIGN}")
+
+
+def _by_size(ladder: Ladder) -> ScatterPlot | None:
+    return _plot(
+        "ladder-size", "Same next token against size", ladder, lambda rung: rung.size, size
+    )
+
+
+def _by_speed(ladder: Ladder) -> ScatterPlot | None:
+    return _plot(
+        "ladder-speed",
+        "Same next token against speed, tokens/s",
+        ladder,
+        lambda rung: rung.decode_speed,
+        number,
+    )
+
+
+def _plot(
+    id: str,
+    title: str,
+    ladder: Ladder,
+    cost: Callable[[Rung], float | None],
+    words: Callable[[float], str],
+) -> ScatterPlot | None:
+    points = [
+        Point(
+            "quantized" if rung.type == ladder.picked else "tuned" if rung.passed else "base",
+            rung.type,
+            at,
+            rung.next_token_agreement,
+            f"{rung.type}: {words(at)}, {percent(rung.next_token_agreement)}",
+        )
+        for rung in ladder.rungs
+        if (at := cost(rung)) is not None
+    ]
+    if len(points) < 2:
+        return None
+    names = ", ".join(point.tip for point in points)
+    return scatter_plot(
+        id, title, f"{names}.", points, x_axis=words, y_axis=lambda share: percent(share, 0)
+    )

@@ -1,0 +1,1 @@
+"""Two versions side by side: what differs, where, and on which rows."""

@@ -1,0 +1,75 @@
+"""All that is known of a champion and a challenger, checked to be about these two."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wherry.contracts import PairedTests, Scores
+from wherry.contracts.errors import DigestError
+from wherry.contracts.ladder import Ladder
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model answered to a row."""
+
+    answer: str
+    correct: bool
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two."""
+
+    title: str
+    """Such as ``version 3``."""
+    scores: Scores
+    said: Mapping[str, Said]
+    """A row's id → the answer; empty if the predictions were not kept."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A row as both were asked it."""
+
+    id: str
+    question: str
+    """The last turn before the answer."""
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A champion, a challenger, and the tests between them.
+
+    Raises:
+        DigestError: if the tests are of other models.
+    """
+
+    name: str
+    champion: Side
+    challenger: Side
+    paired: PairedTests | None = None
+    """None if the two were not asked the same rows."""
+    rows: Sequence[Asked] = ()
+    """In the split's order; empty if the data is not at hand."""
+    ladder: Ladder | None = None
+    """Of the challenger's file types, if several were tried."""
+
+    def __post_init__(self) -> None:
+        """Refuses tests of other models."""
+        if self.paired is None:
+            return
+        for what, found, expected in (
+            ("champion", self.paired.champion_digest, self.champion.scores.model_digest),
+            ("challenger", self.paired.challenger_digest, self.challenger.scores.model_digest),
+        ):
+            if found != expected:
+                raise DigestError(
+                    f"The paired tests' {what} has digest {found}, expected {expected}.",
+                    remedy="Compare these two versions again.",
+                )
+
+    @property
+    def same_data(self) -> bool:
+        """Whether both were scored on the same split of the same data."""
+        return self.champion.scores.data_digest == self.challenger.scores.data_digest

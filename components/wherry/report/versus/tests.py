@@ -1,0 +1,140 @@
+"""Differences row by row: each metric's paired difference with its interval and its verdict."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from wherry.contracts.paired import PairedTest
+from wherry.page.plots.dots import Dot, DotPlot, dot_plot
+from wherry.page.scales import Scale, scale_of
+from wherry.page.view import Badge, Signpost, State
+from wherry.page.words import MISSING, metric, number, plural, points, quantity
+from wherry.report.versus.evidence import Versus
+
+_BADGES: Final[dict[str, Badge]] = {
+    "better": Badge("good", "Better"),
+    "worse": Badge("bad", "Worse"),
+    "undecided": Badge("none", "Undecided"),
+}
+
+
+@dataclass(frozen=True)
+class TestRow:
+    """One paired test as a table row."""
+
+    name: str
+    n: str
+    champion: str
+    challenger: str
+    difference: str
+    interval: str
+    p: str
+    result: Badge
+
+
+@dataclass(frozen=True)
+class TestsSection:
+    """What the template shows of the tests."""
+
+    signpost: Signpost
+    rows: tuple[TestRow, ...]
+    plots: tuple[DotPlot, ...]
+    """Of the shares: over all rows, then one for each metric that was tested by slice."""
+    note: str
+
+
+def tests_section(versus: Versus) -> TestsSection:
+    """Gives the section: every test over all rows, then every one of a slice."""
+    tests = versus.paired.tests if versus.paired else ()
+    ordered = sorted(tests, key=lambda test: bool(test.slice))
+    return TestsSection(
+        signpost=Signpost("tests", "Differences", *verdict_of(versus)),
+        rows=tuple(map(_row, ordered)),
+        plots=tuple(_plots([test for test in ordered if not test.unit])),
+        note=_note(versus),
+    )
+
+
+def verdict_of(versus: Versus) -> tuple[State, str]:
+    """Sums the tests up in a state and a few words."""
+    if versus.paired is None or not versus.paired.tests:
+        return "warn", "not compared row by row"
+    counts: Counter[str] = Counter(test.verdict for test in versus.paired.tests)
+    state: State = "bad" if counts["worse"] else "good" if counts["better"] else "none"
+    words = ", ".join(f"{counts[word]} {word}" for word in _BADGES)
+    return state, words
+
+
+def _note(versus: Versus) -> str:
+    if versus.paired is None:
+        return (
+            "The two were scored on the same rows, but their answers were not kept."
+            if versus.same_data
+            else "The two were scored on different rows, so no difference can be tested."
+        )
+    return (
+        "Each row was asked of both. A verdict stands on the p-value after Holm's correction over "
+        f"{plural(len(versus.paired.tests), 'test')}, at 0.05; intervals are 95%, each by itself."
+    )
+
+
+def _row(test: PairedTest) -> TestRow:
+    return TestRow(
+        name=_name(test),
+        n=number(test.n),
+        champion=quantity(test.champion, test.unit),
+        challenger=quantity(test.challenger, test.unit),
+        difference=_difference(test.difference, test.unit),
+        interval=_between(test),
+        p=number(test.adjusted_p, 2),
+        result=_BADGES[test.verdict],
+    )
+
+
+def _name(test: PairedTest) -> str:
+    return f"{metric(test.metric)}, {test.slice}" if test.slice else metric(test.metric)
+
+
+def _difference(value: float | None, unit: str) -> str:
+    if value is None:
+        return MISSING
+    return f"{number(value)} {unit}" if unit else points(value)
+
+
+def _between(test: PairedTest) -> str:
+    if test.low is None or test.high is None:
+        return ""
+    low, high = (_difference(end, test.unit) for end in (test.low, test.high))
+    return f"{low} to {high}"
+
+
+def _plots(tests: list[PairedTest]) -> Iterator[DotPlot]:
+    drawn = [test for test in tests if test.difference is not None]
+    ends = [end for test in drawn for end in (test.low, test.high, test.difference)]
+    # One axis for all, so that they can be held against each other.
+    scale = scale_of((end for end in ends if end is not None), include=(0.0,), count=2)
+    whole = [(metric(test.metric), test) for test in drawn if not test.slice]
+    if whole:
+        yield _plot("differences", "Challenger minus champion", whole, scale)
+    for name in dict.fromkeys(test.metric for test in drawn if test.slice):
+        parts = [(test.slice, test) for test in drawn if test.metric == name and test.slice]
+        yield _plot(f"differences-{name}", f"{metric(name)}, by class or group", parts, scale)
+
+
+def _plot(id: str, title: str, rows: list[tuple[str, PairedTest]], scale: Scale) -> DotPlot:
+    return dot_plot(
+        id,
+        title,
+        "Points, with 95% intervals; right of 0 the challenger has more.",
+        [(label, [_dot(test)], _difference(test.difference, "")) for label, test in rows],
+        scale=scale,
+        steps=2,
+        axis=lambda share: f"{100 * share:+.3g}".replace("-", "\N{MINUS SIGN}"),
+    )
+
+
+def _dot(test: PairedTest) -> Dot:
+    value = 0.0 if test.difference is None else test.difference
+    tip = f"{_name(test)}: {_difference(value, '')} ({_between(test)})"
+    return Dot("quantized", value, tip, test.low, test.high)

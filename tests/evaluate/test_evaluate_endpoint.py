@@ -1,0 +1,260 @@
+"""Asking a running server: what is known, what is not, and what is refused."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evaluate.conftest import LABELS, PROMPT, labelled_dataset
+from tests.fakes.openai_server import FakeOpenAi, Json, card, said
+from wherry.contracts import (
+    Scores,
+    digest_bytes,
+    digest_file,
+)
+from wherry.contracts.errors import (
+    DataError,
+    DigestError,
+    EndpointError,
+    SettingsError,
+    UriError,
+    WherryError,
+)
+from wherry.evaluate.adapters.openai import OpenAiAnswerer, label_scores
+from wherry.evaluate.endpoint.run import run
+from wherry.evaluate.settings import Endpoint
+from wherry.progress import Silent
+
+MODEL = digest_bytes(b"weights")
+OTHER = digest_bytes(b"others")
+
+
+@pytest.mark.parametrize(
+    ("first", "wanted"),
+    [
+        # All are listed as a whole.
+        ({"heart": -0.1, "bone": -3.0, "skin": -5.0}, (-3.0, -0.1, -5.0)),
+        # What is not listed is less probable than what is.
+        ({"heart": -0.1, "the": -3.0}, (-math.inf, -0.1, -math.inf)),
+        # "sk" could become skin, but not with more than its own probability.
+        ({"heart": -0.1, "sk": -3.0}, (-math.inf, -0.1, -math.inf)),
+        # It could overtake: nobody knows.
+        ({"sk": -0.1, "heart": -3.0}, ()),
+        ({"s": -0.1, "heart": -0.1}, ()),
+        # No label at all, or nothing told.
+        ({"The": -0.1, " heart": -0.2}, ()),
+        ({"": -0.1}, ()),
+        ({}, ()),
+    ],
+)
+def test_labels_are_scored_as_far_as_the_first_tokens_tell(
+    first: dict[str, float], wanted: tuple[float, ...]
+) -> None:
+    tokens = [(token.encode(), score) for token, score in first.items()]
+    assert label_scores(tokens, LABELS) == wanted
+
+
+def _server(reply: Callable[[Json], tuple[int, Json]] | None = None, *cards: Json) -> FakeOpenAi:
+    return FakeOpenAi(
+        list(cards or (card("slm", digest=MODEL),)), reply or (lambda _: (200, said("heart")))
+    )
+
+
+def _answerer(server: FakeOpenAi, **endpoint: Any) -> OpenAiAnswerer:
+    return OpenAiAnswerer(server.url, Endpoint(retries=0, **endpoint), max_new_tokens=4)
+
+
+def test_a_row_is_asked_greedily_and_without_a_key_that_nobody_gave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with _server(lambda _: (200, said("Heart", {"heart": -0.2, "bone": -2.0}))).serving() as server:
+        (found,) = _answerer(server).answer([PROMPT], LABELS, Silent())
+    assert found.text == "Heart"
+    assert found.label_scores == (-2.0, -0.2, -math.inf)
+    (body,) = server.bodies
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("slm", 0.0, 4)
+    assert body["messages"] == [
+        {"role": "system", "content": "Name it."},
+        {"role": "user", "content": "It pumps."},
+    ]
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 20)
+    assert set(server.keys) == {"Bearer none"}
+
+
+def test_probabilities_are_not_asked_for_where_no_label_or_no_list_is_wanted() -> None:
+    with _server().serving() as server:
+        _answerer(server).answer([PROMPT], (), Silent())
+        _answerer(server, top_logprobs=0).answer([PROMPT], LABELS, Silent())
+    assert all("logprobs" not in body for body in server.bodies)
+
+
+def test_the_key_comes_from_the_environment_and_stands_in_no_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEAM_KEY", "sk-very-secret")
+    refused = {"error": {"message": "bad key sk-very-secret for: It pumps.", "code": "invalid"}}
+    with _server(lambda _: (401, refused)).serving() as server:
+        answerer = _answerer(server, api_key_variable="TEAM_KEY")
+        with pytest.raises(EndpointError, match=r"status 401.*TEAM_KEY") as caught:
+            answerer.answer([PROMPT], (), Silent())
+    assert set(server.keys) == {"Bearer sk-very-secret"}
+    for hidden in ("sk-very-secret", "It pumps"):
+        assert hidden not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cards", "endpoint", "digest", "verified"),
+    [
+        ([card("slm", digest=MODEL)], {}, MODEL, True),
+        ([card("slm", digest=MODEL)], {"digest": MODEL}, MODEL, True),
+        ([card("slm")], {"digest": OTHER}, OTHER, False),
+        ([card("slm", digest="latest")], {"digest": OTHER}, OTHER, False),
+        ([card("a", digest=MODEL), card("b", digest=OTHER)], {"model": "b"}, OTHER, True),
+    ],
+)
+def test_the_models_digest_is_the_servers_own_or_given_and_then_unverified(
+    cards: list[Json], endpoint: Json, digest: str, verified: bool
+) -> None:
+    with _server(None, *cards).serving() as server:
+        found = _answerer(server, **endpoint)
+    assert (found.model_digest, found.verified) == (digest, verified)
+
+
+@pytest.mark.parametrize(
+    ("cards", "endpoint", "error", "message"),
+    [
+        ([card("slm")], {}, DigestError, "does not say which model"),
+        ([card("slm", digest=MODEL)], {"digest": OTHER}, DigestError, "expected sha256"),
+        ([card("a"), card("b")], {}, EndpointError, "has 2 models, expected one; it has a, b"),
+        ([card("a")], {"model": "b"}, EndpointError, "no model 'b'"),
+    ],
+)
+def test_a_server_whose_model_is_not_known_is_refused(
+    cards: list[Json], endpoint: Json, error: type[WherryError], message: str
+) -> None:
+    with _server(None, *cards).serving() as server, pytest.raises(error, match=message):
+        _answerer(server, **endpoint)
+
+
+def test_a_model_that_is_replaced_meanwhile_is_noticed() -> None:
+    with _server(lambda _: (200, said("heart", None, OTHER))).serving() as server:
+        answerer = _answerer(server)
+        with pytest.raises(DigestError, match="answers with a model of digest"):
+            answerer.answer([PROMPT], (), Silent())
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (400, DataError, "status 400"),
+        (404, EndpointError, "status 404"),
+        (500, EndpointError, "status 500"),
+    ],
+)
+def test_a_refusal_tells_the_status_and_not_the_text(
+    status: int, error: type[WherryError], message: str
+) -> None:
+    body = {"error": {"message": "too long: It pumps.", "code": None}}
+    with _server(lambda _: (status, body)).serving() as server:
+        answerer = _answerer(server)
+        with pytest.raises(error, match=message) as caught:
+            answerer.answer([PROMPT], (), Silent())
+    assert "It pumps" not in str(caught.value)
+
+
+def test_a_busy_server_is_asked_again() -> None:
+    answers = iter([(429, {"error": {"message": "busy"}}), (200, said("heart"))])
+    with _server(lambda _: next(answers)).serving() as server:
+        answerer = OpenAiAnswerer(server.url, Endpoint(retries=2), max_new_tokens=4)
+        assert answerer.answer([PROMPT], (), Silent())[0].text == "heart"
+
+
+def test_nobody_at_the_address_is_said_so() -> None:
+    with _server().serving() as server:
+        url = server.url
+    with pytest.raises(EndpointError, match="did not answer"):
+        OpenAiAnswerer(url, Endpoint(retries=0, timeout=5), max_new_tokens=4)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8080/v1",
+        "file:///etc/passwd",
+        "http://",
+        "http://u:p@host/v1",
+        "http://host/v1?key=abc",
+    ],
+)
+def test_an_address_that_is_none_or_tells_a_secret_is_refused(url: str) -> None:
+    with pytest.raises(UriError) as caught:
+        OpenAiAnswerer(url, Endpoint(), max_new_tokens=4)
+    assert "u:p" not in str(caught.value)
+    assert "abc" not in str(caught.value)
+
+
+def _run(server: FakeOpenAi, tmp_path: Path, **settings: Any) -> Scores:
+    paths = (labelled_dataset(tmp_path / "data"), tmp_path / "scores.json", tmp_path / "made.jsonl")
+    wanted = {"endpoint": {"retries": 0}} | settings
+    return run(*paths, "served", server.url, json.dumps(wanted))
+
+
+def test_the_stage_scores_a_server_and_says_who_vouches_for_the_model(tmp_path: Path) -> None:
+    tops = {"heart": -0.1, "bone": -1.0, "skin": -2.0}
+    with _server(lambda _: (200, said("heart", tops))).serving() as server:
+        found = _run(server, tmp_path)
+    assert Scores.read(tmp_path / "scores.json") == found
+    assert (found.engine, found.model_digest, found.model_verified) == ("openai", MODEL, True)
+    assert found.predictions_digest == digest_file(tmp_path / "made.jsonl")
+    values = {m.name: m.value for m in found.metrics if not m.slice}
+    assert values["accuracy"] == values["label_accuracy"] == pytest.approx(1 / 3)
+    assert values["calibration_error"] is not None
+    assert values["latency"] is not None and values["latency"] > 0
+    assert "size" not in values
+    assert found.confusion is not None
+    assert found.confusion.counts == ((0, 2, 0, 0), (0, 2, 0, 0), (0, 2, 0, 0))
+
+
+def test_label_numbers_of_a_server_that_tells_no_probabilities_are_missing(tmp_path: Path) -> None:
+    with _server().serving() as server:
+        found = _run(server, tmp_path)
+    for name in ("label_accuracy", "calibration_error"):
+        metric = found.find(name)
+        assert metric is not None
+        assert (metric.value, metric.n) == (None, 0)
+
+
+def test_a_stage_that_failed_goes_on_with_what_was_answered(tmp_path: Path) -> None:
+    answers = [(200, said("heart"))] * 4 + [(500, {"error": {"message": "down"}})]
+    left = iter(answers)
+    settings = {"save_every": 2, "endpoint": {"retries": 0, "parallel": 1}}
+    with _server(lambda _: next(left)).serving() as server:
+        with pytest.raises(EndpointError, match="status 500"):
+            _run(server, tmp_path, **settings)
+        assert not (tmp_path / "made.jsonl").exists()
+        server.reply = lambda _: (200, said("heart"))
+        server.bodies.clear()
+        paths = (tmp_path / "data", tmp_path / "scores.json", tmp_path / "made.jsonl")
+        run(*paths, "served", server.url, json.dumps(settings))
+    assert len(server.bodies) == 2
+    assert len((tmp_path / "made.jsonl").read_text().splitlines()) == 6
+
+
+def test_perplexity_cannot_be_asked_of_a_server(tmp_path: Path) -> None:
+    with (
+        _server().serving() as server,
+        pytest.raises(SettingsError, match="how probable a given text is"),
+    ):
+        _run(server, tmp_path, measures=["perplexity"])
+
+
+def test_a_template_that_nobody_names_is_that_of_no_model(tmp_path: Path) -> None:
+    with _server().serving() as server:
+        assert _answerer(server).template_digest == digest_bytes(b"")
+        named = replace(Endpoint(), template_digest=OTHER)
+        assert OpenAiAnswerer(server.url, named, max_new_tokens=4).template_digest == OTHER

@@ -1,0 +1,156 @@
+"""Two versions side by side: what a person would look for is on the page, and true."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.report.duel import ladder, other_data, rows, versus
+from tests.report.records import digest
+from wherry.contracts.errors import DigestError, FormatError
+from wherry.page.render import render
+from wherry.report.sections.ladder import ladder_section
+from wherry.report.versus.evidence import Asked, Said, Side, Versus
+from wherry.report.versus.rows import rows_section
+from wherry.report.versus.run import run
+from wherry.report.versus.step import compose
+
+
+def page(found: Versus) -> str:
+    return render("wherry.report", "versus.html", page=compose(found))
+
+
+def test_it_says_who_is_better_and_by_how_much() -> None:
+    text = page(versus())
+    assert "version 3 against version 4" in text
+    assert "+5.0\N{NO-BREAK SPACE}points" in text
+    for part in ("Better", "Worse", "Undecided", "Holm", "Q4_K_M ships; 3 of 4 hold"):
+        assert part in text
+
+
+def test_rows_are_counted_by_who_was_right() -> None:
+    asked = [Asked(name, "q", "yes") for name in "abcd"]
+    yes, no = Said("yes", True), Said("no", False)
+    found = versus()
+    champion = Side("v1", found.champion.scores, dict(zip("abcd", (yes, yes, no, no), strict=True)))
+    said = dict(zip("abcd", (yes, no, yes, no), strict=True))
+    challenger = Side("v2", found.challenger.scores, said)
+    section = rows_section(replace(found, champion=champion, challenger=challenger, rows=asked), 9)
+    assert [pair.id for pair in section.broken] == ["b"]
+    assert [pair.id for pair in section.mended] == ["c"]
+    assert section.both_wrong == 1
+    assert section.broken[0].champion == "yes"
+    assert section.broken[0].challenger == "no"
+
+
+def test_of_many_rows_the_first_are_listed_and_all_counted() -> None:
+    found = versus()
+    wrong = {row.id: Said("nonsense", False) for row in rows()}
+    right = {row.id: Said(row.wanted, True) for row in rows()}
+    section = rows_section(
+        replace(
+            found,
+            champion=replace(found.champion, said=right),
+            challenger=replace(found.challenger, said=wrong),
+        ),
+        25,
+    )
+    assert (len(section.broken), section.broken_count) == (25, 60)
+
+
+def test_other_data_is_said_and_nothing_claimed() -> None:
+    text = page(other_data(versus()))
+    assert "cannot be compared" in text
+    assert "no difference can be tested" in text
+    assert "Better" not in text
+
+
+def test_tests_of_another_model_are_refused() -> None:
+    found = versus()
+    assert found.paired is not None
+    with pytest.raises(DigestError, match="challenger has digest"):
+        replace(found, paired=replace(found.paired, challenger_digest=digest("third")))
+
+
+def test_what_a_model_said_is_text_and_no_markup() -> None:
+    found = versus()
+    wrong = Said("<script>alert(1)</script>\x1b[31m", False)
+    said = {row.id: wrong for row in rows()}
+    right = {row.id: Said(row.wanted, True) for row in rows()}
+    text = page(
+        replace(
+            found,
+            champion=replace(found.champion, said=right),
+            challenger=replace(found.challenger, said=said),
+        )
+    )
+    assert "<script>" not in text
+    assert "\x1b" not in text
+
+
+def test_the_ladder_marks_what_ships_and_says_why_others_fail() -> None:
+    section = ladder_section(ladder())
+    assert [row.result.word for row in section.rows] == ["Holds", "Holds", "Ships", "Fails"]
+    assert section.rows[-1].why == "KL 0.5 is above 0.2"
+    by_size, by_speed = section.plots
+    assert [spot.name for spot in by_size.spots] == ["Q8_0", "Q6_K", "Q4_K_M", "Q4_0"]
+    heights = [spot.y for spot in by_size.spots]
+    assert heights == sorted(heights)  # down the page: worse and worse
+    assert by_speed.spots[-1].x > by_speed.spots[0].x
+
+
+def test_speeds_that_nobody_measured_are_not_drawn() -> None:
+    found = ladder()
+    rungs = tuple(replace(rung, decode_speed=None) for rung in found.rungs)
+    section = ladder_section(replace(found, rungs=rungs))
+    assert len(section.plots) == 1
+    assert section.rows[0].speed == "\N{EM DASH}"
+
+
+def test_it_is_made_from_files_and_quotes_the_questions(tmp_path: Path) -> None:
+    found = versus()
+    lines = {"old": found.champion, "new": found.challenger}
+    for model, one in lines.items():
+        one.scores.write(tmp_path / f"{model}.json")
+        text = "".join(
+            json.dumps(
+                {
+                    "id": row.id,
+                    "label": row.wanted,
+                    "answer": one.said[row.id].answer,
+                    "label_pick": "",
+                    "correct": one.said[row.id].correct,
+                }
+            )
+            + "\n"
+            for row in rows()
+        )
+        (tmp_path / f"{model}.jsonl").write_text(text)
+    assert found.paired is not None
+    found.paired.write(tmp_path / "tests.json")
+    ladder().write(tmp_path / "ladder.json")
+    run(
+        tmp_path / "page.html",
+        "icd10-triage",
+        tmp_path / "old.json",
+        tmp_path / "new.json",
+        tmp_path / "old.jsonl",
+        tmp_path / "new.jsonl",
+        tmp_path / "tests.json",
+        tmp_path / "ladder.json",
+    )
+    text = (tmp_path / "page.html").read_text()
+    assert "r0" in text
+    assert "File types" in text
+    (tmp_path / "new.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(FormatError, match="new.jsonl holds no predictions"):
+        run(
+            tmp_path / "other.html",
+            "icd10-triage",
+            tmp_path / "old.json",
+            tmp_path / "new.json",
+            tmp_path / "old.jsonl",
+            tmp_path / "new.jsonl",
+        )
+    assert not (tmp_path / "other.html").exists()
