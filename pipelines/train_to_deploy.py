@@ -61,6 +61,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
         base_settings: str = "",
         validate_settings: str = "",
         tune_settings: str = "",
+        tune_job_settings: str = "",
         evaluate_settings: str = "",
         quantize_settings: str = "",
         gate_settings: str = "",
@@ -80,6 +81,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
             base_settings: of `wherry.base`.
             validate_settings: of `wherry.validate`, the suite included.
             tune_settings: of `wherry.tune`.
+            tune_job_settings: `wherry.tune.jobs.TuneJobSettings`: where it is tuned, if not here.
             evaluate_settings: of `wherry.evaluate`.
             quantize_settings: of `wherry.quantize`.
             gate_settings: the gate's policy.
@@ -103,7 +105,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
             dataset=dataset, model=base, base=base, subject="base", settings=evaluate_settings
         )
         before.set_display_name("evaluate base").after(quality)
-        tuned = tune(dataset=dataset, base=base, settings=tune_settings)
+        tuned = tune(dataset=dataset, base=base, settings=tune_settings, job=tune_job_settings)
         tuned.set_display_name("tune").after(before)
         adapter = tuned.outputs["adapter"]
         after = evaluate(

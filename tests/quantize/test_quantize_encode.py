@@ -4,7 +4,7 @@ import gguf
 import numpy as np
 import pytest
 
-from wherry.quantize.adapters.llamacpp import encode, quantize_chunk
+from wherry.quantize.adapters.llamacpp import Encoder, encode, quantize_chunk
 
 VALUES = np.random.default_rng(3).normal(size=(6, 512)).astype(np.float32)
 
@@ -29,3 +29,23 @@ def test_what_is_encoded_decodes_to_nearly_the_same(name: str, error: float) -> 
 def test_half_and_full_precision_stay_numbers() -> None:
     assert encode(VALUES, "F16").dtype == np.float16
     assert np.array_equal(encode(VALUES, "F32"), VALUES)
+
+
+@pytest.mark.parametrize("name", ["Q4_K", "Q8_0", "IQ4_XS", "IQ3_XXS", "BF16"])
+def test_several_threads_make_the_bytes_of_one(name: str) -> None:
+    values = np.random.default_rng(4).normal(size=(37, 512)).astype(np.float32)
+    weights = np.random.default_rng(5).uniform(0.1, 9, 512).astype(np.float32)
+    made = [Encoder(threads)(values, name, weights) for threads in (1, 3)]
+    assert np.array_equal(*made)
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_K", "IQ4_NL", "IQ3_XXS"])
+def test_columns_that_matter_are_spared(name: str) -> None:
+    kind = gguf.GGMLQuantizationType[name]
+    weights = np.ones(512, np.float32)
+    weights[::4] = 100.0
+    error = {
+        known: (gguf.quants.dequantize(encode(VALUES, name, given), kind) - VALUES)[:, ::4].std()
+        for known, given in (("all", np.ones(512, np.float32)), ("some", weights))
+    }
+    assert error["some"] < 0.95 * error["all"]

@@ -1,13 +1,17 @@
 """A GGUF file that is cut, prolonged or damaged is found out."""
 
+import struct
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as some
 
-from wherry.contracts.errors import FormatError
-from wherry.quantize.header import Entry, Wanted, check, read_table
+from wherry.contracts import digest_file
+from wherry.contracts.errors import DigestError, FormatError
+from wherry.quantize.header import Entry, Wanted, check, read_table, verify
 
 WANTED = {"a.weight": Wanted((3, 32), 0, 384), "b.weight": Wanted((5,), 1, 10)}
 
@@ -78,3 +82,107 @@ def test_a_tensor_of_another_name_shape_or_type_is_refused(
 ) -> None:
     with pytest.raises(FormatError, match="weight"):
         check(file, wanted)
+
+
+def test_a_whole_file_from_elsewhere_passes(file: Path) -> None:
+    verify(file, digest=digest_file(file), filled=True)
+
+
+def test_a_file_from_elsewhere_may_end_without_padding(file: Path) -> None:
+    end = read_table(file)["b.weight"].start + 10
+    file.write_bytes(file.read_bytes()[:end])
+    verify(file)
+
+
+@pytest.mark.parametrize("change", [-40, -23, 1, 32, 4096])
+def test_a_file_from_elsewhere_cut_short_or_with_something_behind_is_refused(
+    file: Path, change: int
+) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[:change] if change < 0 else data + b"x" * change)
+    with pytest.raises(FormatError, match=r"m\.gguf is not a whole GGUF file"):
+        verify(file)
+
+
+def test_a_matrix_of_zeros_is_refused_where_a_filled_one_is_wanted(file: Path) -> None:
+    data, entry = bytearray(file.read_bytes()), read_table(file)["a.weight"]
+    data[entry.start : entry.start + 384] = bytes(384)
+    file.write_bytes(data)
+    verify(file)
+    with pytest.raises(FormatError, match=r"a\.weight holds nothing but zeros"):
+        verify(file, filled=True)
+
+
+def test_a_bit_that_flips_in_a_tensor_only_the_digest_tells(file: Path) -> None:
+    digest, data = digest_file(file), bytearray(file.read_bytes())
+    data[read_table(file)["a.weight"].start + 5] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DigestError, match=r"m\.gguf has digest sha256:"):
+        verify(file, digest=digest)
+
+
+def _with_entry(file: Path, old: bytes, new: bytes) -> None:
+    data = file.read_bytes()
+    assert data.count(old) == 1
+    file.write_bytes(data.replace(old, new))
+
+
+def _entry(shape: tuple[int, int], kind: int, offset: int) -> bytes:
+    return b"a.weight" + struct.pack("<IQQIQ", 2, *shape, kind, offset)
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        (_entry((32, 3), 99, 0), "unknown type 99"),
+        (_entry((32, 3), 4, 0), "unknown type 4"),  # a number that ggml gave up
+        (_entry((31, 3), 8, 0), r"a\.weight of shape \(3, 31\) cannot be Q8_0"),
+        (_entry((0, 3), 0, 0), "cannot be F32"),
+        (_entry((32, 3), 0, 7), "begins at byte"),
+        (_entry((1 << 40, 3), 0, 0), "begins at byte|expected"),
+        (_entry((32, 3), 0, 1 << 62), "begins at byte"),
+        (b"b.weight" + _entry((32, 3), 0, 0)[8:], "two tensors have one name"),
+    ],
+)
+def test_a_tensor_table_that_cannot_be_is_refused(file: Path, new: bytes, why: str) -> None:
+    _with_entry(file, _entry((32, 3), 0, 0), new)
+    with pytest.raises(FormatError, match=why):
+        verify(file)
+
+
+def test_a_header_that_nests_arrays_without_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "deep.gguf"
+    key = struct.pack("<Q", 1) + b"k" + struct.pack("<I", 9)
+    file.write_bytes(
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + key + struct.pack("<IQ", 9, 1) * 200_000
+    )
+    with pytest.raises(FormatError, match="header is damaged"):
+        verify(file)
+
+
+@given(at=some.integers(0, 400), byte=some.integers(0, 255), length=some.integers(0, 700))
+@example(at=4, byte=2, length=700)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_changed_in_a_header_is_refused_or_harmless(
+    file: Path, at: int, byte: int, length: int
+) -> None:
+    data = bytearray(file.read_bytes())
+    data[at : at + 1] = bytes([byte])
+    damaged = file.with_name("damaged.gguf")
+    damaged.write_bytes(data[:length])
+    try:
+        verify(damaged)
+    except FormatError:
+        return
+    # What still passes describes every byte of the file.
+    table = read_table(damaged)
+    assert len(data[:length]) >= max(entry.start for entry in table.values())
+
+
+@given(noise=some.binary(max_size=300))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_behind_the_magic_is_refused(tmp_path: Path, noise: bytes) -> None:
+    file = tmp_path / "noise.gguf"
+    file.write_bytes(b"GGUF" + struct.pack("<I", 3) + noise)
+    with pytest.raises(FormatError):
+        verify(file)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.quantize.conftest import Inputs
-from wherry.contracts import Manifest, ModelRef, digest_file
+from wherry.contracts import Ladder, Manifest, ModelRef, digest_file
 from wherry.contracts.errors import (
     DigestError,
     FormatError,
@@ -88,9 +88,9 @@ def test_a_file_that_is_too_far_off_is_refused_and_not_published(
 def test_keys_and_queries_left_in_transformers_order_are_found_out(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wherry.quantize.adapters import gguf_file
+    from wherry.quantize import families
 
-    monkeypatch.setattr(gguf_file, "pair_rows", lambda weights, heads: weights)
+    monkeypatch.setattr(families, "pair_rows", lambda weights, heads: weights)
     with pytest.raises(ParityError, match="conversion"):
         _run(inputs, tmp_path)
     parity = Parity.read(tmp_path / "parity.json")
@@ -163,6 +163,87 @@ def test_an_adapter_that_is_not_finite_is_refused(inputs: Inputs, tmp_path: Path
     _reseal(copy)
     with pytest.raises(FormatError, match="cannot be merged"):
         _run(inputs._replace(adapter=copy), tmp_path)
+
+
+def _ladder(inputs: Inputs, out: Path, **settings: object) -> Ladder:
+    told = json.dumps({"speed_runs": 1, "task_rows": 6, **settings})
+    run(*inputs, out / "gguf", out / "parity.json", told, out / "ladder.json")
+    return Ladder.read(out / "ladder.json")
+
+
+def test_of_several_types_the_smallest_that_passes_is_shipped_and_all_are_told(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    kinds = ["F16", "Q8_0", "Q5_K_M", "Q4_0"]
+    ladder = _ladder(inputs, tmp_path, types=kinds, max_kl=0.01, importance_rows=3)
+    assert [rung.type for rung in ladder.rungs] == kinds
+    assert [rung.passed for rung in ladder.rungs] == [True, True, False, False]
+    assert ladder.picked == "Q8_0" and ladder.importance_digest is not None
+    assert [rung.size for rung in ladder.rungs] == sorted(
+        (rung.size for rung in ladder.rungs), reverse=True
+    )
+    kl = [rung.kl or 0 for rung in ladder.rungs]
+    assert kl == sorted(kl)
+    shipped = ModelRef.verified(tmp_path / "gguf")
+    rung = ladder.find("Q8_0")
+    assert rung is not None
+    assert (shipped.digest, shipped.size, shipped.file) == (rung.digest, rung.size, rung.file)
+    assert Parity.read(tmp_path / "parity.json").model_digest == rung.digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "gguf",
+        "ladder.json",
+        "parity.json",
+    ]
+
+
+def test_each_rung_has_quality_task_scores_speed_and_memory(inputs: Inputs, tmp_path: Path) -> None:
+    ladder = _ladder(inputs, tmp_path, types=["F16", "Q8_0"])
+    assert ladder.reference_perplexity is not None
+    for rung in ladder.rungs:
+        assert rung.perplexity == pytest.approx(ladder.reference_perplexity, rel=0.02)
+        assert [(score.name, score.n) for score in rung.scores] == [("exact_match", 6)]
+        assert rung.decode_speed is not None and rung.decode_speed > 0
+        assert rung.first_token is not None and rung.first_token > 0
+        assert rung.peak_memory is not None and rung.peak_memory > 10_000_000
+        assert rung.seconds > 0
+
+
+def test_a_type_that_is_picked_by_name_ships_alone(inputs: Inputs, tmp_path: Path) -> None:
+    ladder = _ladder(
+        inputs, tmp_path, types=["Q4_0", "Q8_0", "Q6_K"], pick="Q8_0", speed_runs=0, task_rows=0
+    )
+    assert ladder.picked == "Q8_0"
+    assert ModelRef.verified(tmp_path / "gguf").quantization == "Q8_0"
+
+
+def test_if_no_type_passes_nothing_ships_and_each_reason_is_told(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    with pytest.raises(ParityError, match=r"None of 2 types passes\. Q4_0: .*\. Q4_1: "):
+        _ladder(inputs, tmp_path, types=["Q4_0", "Q4_1"], max_kl=0.001, speed_runs=0)
+    ladder = Ladder.read(tmp_path / "ladder.json")
+    assert ladder.picked == "" and not any(rung.passed for rung in ladder.rungs)
+    assert not Parity.read(tmp_path / "parity.json").passed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ladder.json", "parity.json"]
+
+
+def test_an_importance_matrix_makes_a_file_that_is_closer_and_as_small(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    loose: dict[str, object] = {"type": "Q4_0", "max_kl": 9, "min_agreement": 0}
+    plain = _ladder(inputs, tmp_path / "plain", **loose, importance_rows=0).rungs[0]
+    weighed = _ladder(inputs, tmp_path / "weighed", **loose).rungs[0]
+    assert weighed.size == plain.size and weighed.digest != plain.digest
+    assert weighed.kl is not None and plain.kl is not None and weighed.kl < plain.kl
+
+
+def test_a_base_whose_gguf_is_cut_short_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    def change(folder: Path) -> None:
+        path = folder / "source.gguf"
+        path.write_bytes(path.read_bytes()[:-4096])
+
+    with pytest.raises(FormatError, match=r"source\.gguf is not a whole GGUF file"):
+        _run(inputs._replace(base=_changed_base(inputs, tmp_path, change)), tmp_path)
 
 
 def _changed_base(inputs: Inputs, tmp_path: Path, change: Callable[[Path], object]) -> Path:

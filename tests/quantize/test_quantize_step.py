@@ -21,9 +21,9 @@ from wherry.quantize.step import (
     diverge,
     file_name,
     judge,
-    tensor_type,
     token_agreement,
 )
+from wherry.quantize.tensor_types import Shape, tensor_type
 
 DIGEST = digest_bytes(b"x")
 SETTINGS = QuantizeSettings()
@@ -59,7 +59,7 @@ def test_tensors_get_the_types_that_llama_cpp_gives_them(
     quantization: str, counts: dict[str, int]
 ) -> None:
     found = Counter(
-        tensor_type(name, shape, quantization, layers=30, tied=True)
+        tensor_type(name, shape, quantization, Shape(30, tied=True, gqa=3))
         for name, shape in _smollm2().items()
     )
     assert found == counts
@@ -68,14 +68,14 @@ def test_tensors_get_the_types_that_llama_cpp_gives_them(
 def test_a_head_of_its_own_is_kept_wide_and_the_embedding_is_not() -> None:
     shape = (32000, 4096)
     kinds = [
-        tensor_type(name, shape, "Q4_K_M", layers=32, tied=False)
+        tensor_type(name, shape, "Q4_K_M", Shape(32, tied=False))
         for name in ("output.weight", "token_embd.weight")
     ]
     assert kinds == ["Q6_K", "Q4_K"]
 
 
 def test_a_row_that_nothing_divides_stays_half_precision() -> None:
-    assert tensor_type("blk.0.attn_q.weight", (8, 20), "Q8_0", layers=1, tied=True) == "F16"
+    assert tensor_type("blk.0.attn_q.weight", (8, 20), "Q8_0", Shape(1, tied=True)) == "F16"
 
 
 def test_kl_of_a_case_counted_by_hand() -> None:

@@ -279,7 +279,9 @@ def test_a_loss_that_rises_and_rises_has_diverged() -> None:
 
 def test_one_bad_batch_is_no_divergence() -> None:
     losses = [1.0] * 20 + [9.0] + [1.0] * 19
-    tune([example()] * 160, [], FakeLearner(losses), RECIPE, Silent(), clock)
+    course = tune([example()] * 160, [], FakeLearner(losses), RECIPE, Silent(), clock)
+    assert course.steps == 40
+    assert [p.train_loss for p in course.points] == losses
 
 
 def test_texts_are_joined_and_cut_into_pieces_that_predict_all_but_their_first_token() -> None:

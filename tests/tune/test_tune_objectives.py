@@ -1,5 +1,7 @@
 """Each objective pulls the model where it should, and its loss is the one of its paper."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from math import log
@@ -9,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tune.test_tune_run import PREFIX, RECIPE
-from wherry.contracts import Kind, ModelRef
-from wherry.contracts.errors import DataError, SettingsError
+from wherry.contracts import Kind, Manifest, ModelRef
+from wherry.contracts.errors import DataError, SettingsError, TemplateError
 from wherry.tune.examples import Example
 from wherry.tune.settings import PAIRED, Objective
 
@@ -110,20 +112,16 @@ def test_distillation_brings_the_student_nearer_to_its_teacher(
 def test_a_student_learns_its_teachers_own_answers(
     tuned: "Tuner", teacher: Path, base: Path
 ) -> None:
-    tuned(objective="imitate", teacher=teacher, epochs=2, answer_tokens=60)
-    curve = tuned.curve()
+    model = tuned(objective="imitate", teacher=teacher, epochs=2, answer_tokens=60)
+    curve, taught = tuned.curve(), ModelRef.read(teacher / "model.json").digest
     assert 0 < curve.rows < 24  # answers that never end are not learnt
-    assert curve.teacher_digest
+    assert curve.teacher_digest == model.teacher_digest == taught
+    assert model.start_digest is None
 
 
 def test_a_teacher_with_other_tokens_is_refused(
     tuned: "Tuner", tmp_path: Path, teacher: Path
 ) -> None:
-    import json
-    import shutil
-
-    from wherry.contracts import Manifest
-
     other = tmp_path / "other"
     shutil.copytree(teacher, other)
     raw = json.loads((other / "tokenizer.json").read_text())
@@ -151,13 +149,34 @@ def test_a_preference_goes_on_from_a_supervised_adapter(
     first = tuned("sft", epochs=2)
     second = tuned("dpo", dataset=data_of("preference"), objective="dpo", start=tmp_path / "sft")
     assert tuned.eval_losses("dpo")[0] == pytest.approx(log(2), rel=1e-4)
-    assert tuned.curve("dpo").start_digest == first.digest != second.digest
+    assert tuned.curve("dpo").start_digest == second.start_digest == first.digest != second.digest
     assert second.base_digest == first.base_digest
 
 
 def test_plain_text_is_learnt_whole(tuned: "Tuner", data_of: Callable[[Kind], Path]) -> None:
     tuned(dataset=data_of("text"), objective="text", max_length=32, epochs=3)
     assert tuned.eval_losses()[-1] < 0.9 * tuned.eval_losses()[0]
+
+
+def without_template(folder: Path, base: Path) -> Path:
+    shutil.copytree(base, folder)
+    (folder / "chat_template.jinja").unlink()
+    (folder / "manifest.json").unlink()
+    Manifest.seal(folder)
+    return folder
+
+
+def test_a_base_without_a_chat_template_learns_text_and_no_conversations(
+    tuned: "Tuner", data_of: Callable[[Kind], Path], base: Path, teacher: Path
+) -> None:
+    tuned.base = without_template(tuned.folder / "plain", base)
+    with pytest.raises(TemplateError, match="plain has no chat template") as refused:
+        tuned()
+    assert "objective: text" in refused.value.remedy
+    tuned(dataset=data_of("text"), objective="text", max_length=32)
+    tuned.base = base
+    with pytest.raises(TemplateError, match="mute has no chat template"):
+        tuned(objective="imitate", teacher=without_template(tuned.folder / "mute", teacher))
 
 
 @pytest.mark.parametrize(

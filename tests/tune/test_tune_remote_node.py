@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wherry.contracts import Manifest, ModelRef
-from wherry.contracts.errors import DigestError, MissingError, SettingsError
+from wherry.contracts.curve import LossCurve
+from wherry.contracts.errors import DigestError, FileAccessError, MissingError, SettingsError
 from wherry.tune.adapters.bucket import Bucket
 from wherry.tune.node import run_node
 from wherry.tune.parts import Parts
@@ -51,6 +52,29 @@ def test_its_results_are_those_of_a_run_here(tuned: "Tuner", bucket: Bucket) -> 
     assert Manifest.verified(out).digest == Manifest.verified(tuned.folder / "here").digest
     assert curve.steps == tuned.curve("here").steps
     assert bucket.folders("checkpoints") == []
+
+
+def test_the_checkpoints_stay_until_the_results_are_stored(
+    tuned: "Tuner", bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = Bucket.push
+
+    def full(self: Bucket, folder: Path, at: str) -> None:
+        if at.startswith("runs/"):
+            raise FileAccessError("The bucket is full.", remedy="Make room.")
+        push(self, folder, at)
+
+    monkeypatch.setattr(Bucket, "push", full)
+    with pytest.raises(FileAccessError):
+        carried_out(tuned, bucket)
+    steps = sorted(path.name for path in (tuned.folder / "exchange").rglob("step-*"))
+    assert steps == ["step-00000004", "step-00000006"]
+    monkeypatch.undo()
+    monkeypatch.setenv("WHERRY_HOME", str(tuned.folder / ".wherry"))
+    carried_out(tuned, bucket)
+    bucket.pull("runs/one/result", tuned.folder / "result")
+    assert LossCurve.read(tuned.folder / "result/curve.json").resumed_at == 6
+    assert not list((tuned.folder / "exchange").rglob("step-*"))
 
 
 def test_it_goes_on_from_an_adapter(tuned: "Tuner", bucket: Bucket) -> None:

@@ -274,9 +274,23 @@ def test_each_of_vertex_machines_learns_its_place_from_the_cluster_spec() -> Non
     command = launch(spec, 4, ("--x=1",))
     assert command == [
         "--nproc-per-node=4", "--nnodes=3", "--node-rank=2", "--master-addr=a",
-        "--master-port=2222", "-m", "wherry.tune.node", "--x=1",
+        "--master-port=2222", "-m", "--", "wherry.tune.node", "--x=1",
     ]  # fmt: skip
-    assert launch("", 1, ()) == ["--nproc-per-node=1", "--standalone", "-m", "wherry.tune.node"]
+    assert launch("", 1, ())[:2] == ["--nproc-per-node=1", "--standalone"]
+
+
+@pytest.mark.local
+def test_torchrun_hands_every_option_on_to_our_process() -> None:
+    from torch.distributed.run import parse_args
+
+    options = ("--exchange=e", "--start=s", "--teacher=t", "--results=r", "--merged=1")
+    for command in (
+        train_job(Errand(ERRAND.identity, options), JOB, "ns")["spec"]["trainer"]["args"],
+        launch("", 2, options),
+    ):
+        read = parse_args(command)
+        assert (read.training_script, read.module) == ("wherry.tune.node", True)
+        assert read.training_script_args == list(options)
 
 
 def test_one_machine_of_vertex_is_one_pool_without_an_accelerator() -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.tune.test_tune_run import BATCH, RECIPE, learner
 from wherry.contracts import Manifest, ModelRef, digest_bytes
 from wherry.contracts.curve import CurvePoint
+from wherry.contracts.errors import ParityError
 from wherry.tune.checkpoints import FolderCheckpoints, open_checkpoints
 from wherry.tune.step import NoCheckpoints, Progress
 
@@ -63,6 +64,21 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_was_not(tuned: "Tune
     digests = [ModelRef.verified(tuned.folder / n).digest for n in ("whole", "killed")]
     assert digests[0] == digests[1]
     assert tuned.eval_losses("whole") == tuned.eval_losses("killed")
+    assert not list((Path(os.environ["WHERRY_HOME"]) / "checkpoints").rglob("step-*"))
+
+
+def test_a_run_whose_results_could_not_be_written_does_not_learn_again(
+    tuned: "Tuner", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wherry.tune.adapters.pytorch import merge
+
+    given = {"merged": tuned.folder / "merged", "checkpoint_every": 2}
+    with monkeypatch.context() as patched, pytest.raises(ParityError):
+        patched.setattr(merge, "MAX_KL", -1.0)
+        tuned(**given)
+    adapter = tuned(**given)
+    assert tuned.curve().resumed_at == 6
+    assert adapter.digest == tuned("whole").digest
     assert not list((Path(os.environ["WHERRY_HOME"]) / "checkpoints").rglob("step-*"))
 
 

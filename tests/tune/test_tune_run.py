@@ -1,5 +1,9 @@
 """Real tuning of a model of 170,000 weights: what a run promises, in seconds."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +12,13 @@ import pytest
 
 from wherry.contracts import Manifest, ModelRef
 from wherry.contracts.curve import LossCurve
-from wherry.contracts.errors import DigestError, SettingsError
+from wherry.contracts.errors import DigestError, MemoryShortError, SettingsError
 from wherry.tune.examples import Example
 from wherry.tune.settings import TuneSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tests.tune.conftest import Tuner
     from wherry.tune.adapters.pytorch.learner import TorchLearner
 
@@ -38,6 +44,22 @@ def learner(
     return TorchLearner(Trainable(base, recipe, prefix), CrossEntropy(), recipe, Ranks())
 
 
+def test_threads_are_told_how_long_to_spin_before_torch_loads() -> None:
+    program = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print("GOMP_SPINCOUNT", os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Watch())
+import wherry.tune.adapters.pytorch.bench
+"""
+    env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, check=True,
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert done.stdout.splitlines()[0] == "GOMP_SPINCOUNT 10000"
+
+
 def test_computing_the_shared_prefix_once_changes_no_loss(base: Path) -> None:
     plain, shared = learner(base), learner(base, prefix=PREFIX)
     for _ in range(3):  # the later losses follow from the gradients of the earlier ones
@@ -58,6 +80,46 @@ def test_learning_lowers_the_loss_and_measuring_does_not(base: Path) -> None:
     for _ in range(10):
         one.learn(BATCH, 1e-2)
     assert one.loss(BATCH) < 0.8 * before
+
+
+class Failing:
+    """An objective that ends in an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def weight(self, batch: Sequence[Example]) -> int:
+        return len(batch)
+
+    def begin(self, model: object, batch: Sequence[Example]) -> None:
+        raise self.error
+
+    def total(self, model: object, batch: Sequence[Example]) -> "Tensor":
+        raise AssertionError
+
+
+def failing(base: Path, error: Exception) -> "TorchLearner":
+    one = learner(base)
+    one._objective = Failing(error)
+    return one
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")]
+)
+def test_memory_that_runs_out_names_the_setting_to_lower(base: Path, error: Exception) -> None:
+    with pytest.raises(MemoryShortError, match="3 rows of up to 8 tokens") as short:
+        failing(base, error).loss(BATCH)
+    assert short.value.remedy.startswith("Lower micro_batch")
+    assert short.value.__cause__ is error
+
+
+def test_any_other_error_stays_what_it_is(base: Path) -> None:
+    error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError) as raised:
+        failing(base, error).loss(BATCH)
+    assert raised.value is error
+    assert raised.value.__cause__ is None
 
 
 @pytest.mark.parametrize("change", [{"micro_batch": 1}, {"micro_batch": 2}, {"recompute": True}])

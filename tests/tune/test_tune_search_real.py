@@ -65,7 +65,7 @@ def test_the_components_give_the_recipe_as_a_value_and_the_metrics(tuned: "Tuner
     raw = json.dumps({**WANTED, "trials": 1})
     best = search.python_func(data, base, at("study"), at("best"), raw)
     metrics = Metrics(uri=str(tuned.folder / "metrics"))
-    tune.python_func(data, base, at("adapter"), at("curve"), metrics, best)
+    tune.python_func(data, base, at("adapter"), at("curve"), metrics, at("merged"), best)
     found = SearchReport.read(tuned.folder / "study")
     assert metrics.metadata["eval_loss"] == found.eval_loss
     assert set(metrics.metadata) == {"eval_loss", "tokens_per_second", "steps", "kept_step"}

@@ -236,12 +236,16 @@ def test_one_that_somebody_else_cancelled_is_not_started_again(vertex: VertexSer
 def test_a_vertex_that_is_away_for_a_while_is_waited_for(vertex: VertexServer) -> None:
     from google.cloud.aiplatform_v1 import JobState
 
-    platform = jobs(vertex)
+    heard: list[str] = []
+    platform = jobs(vertex, heard=heard)
     platform.start()
     vertex.unavailable = 3
     thread = later(vertex, (JobState.JOB_STATE_SUCCEEDED, ""))
     carried_out(vertex, platform=platform)
     thread.join()
+    assert vertex.unavailable == 0  # it was away, as often as it was to be
+    assert len(vertex.created) == 1
+    assert heard == ["tune: line of attempt 1"]
 
 
 def test_a_refusal_has_vertex_words(vertex: VertexServer) -> None:

@@ -10,6 +10,7 @@ from wherry.gate.settings import Policy
 from wherry.ingest.settings import IngestSettings
 from wherry.quantize.settings import QuantizeSettings
 from wherry.runtime.plan import Plan
+from wherry.tune.jobs import TuneJobSettings
 from wherry.tune.settings import TuneSettings
 from wherry.validate.settings import ValidateSettings
 
@@ -17,6 +18,7 @@ _SETTINGS: Final[dict[str, type[Any]]] = {
     "ingest": IngestSettings,
     "validate": ValidateSettings,
     "tune": TuneSettings,
+    "tune_job": TuneJobSettings,
     "evaluate": EvaluateSettings,
     "quantize": QuantizeSettings,
     "gate": Policy,

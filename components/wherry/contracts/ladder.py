@@ -22,7 +22,7 @@ class Rung:
     seconds: float
     """To encode and write the file, without what all types share: merging and weighing."""
     perplexity: float | None
-    """Of the data's own next tokens, a token."""
+    """Of the expected answers given their prompts, a token; None if no row was scored."""
     perplexity_change: float | None
     """Relative to the unquantized model's, such as 0.02 for 2% worse."""
     kl: float | None

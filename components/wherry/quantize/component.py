@@ -13,6 +13,7 @@ def quantize(
     dataset: Input[Dataset],
     gguf: Output[Model],
     parity: Output[Artifact],
+    ladder: Output[Artifact],
     settings: str = "",
 ) -> None:
     """Merges an adapter into its base, writes that as GGUF and checks it on real rows.
@@ -23,6 +24,7 @@ def quantize(
         dataset: the folder of a data set; one of its splits is what the forms are compared on.
         gguf: the folder of the one file that ships, sealed.
         parity: the `Parity` of all forms.
+        ladder: the `Ladder` of all types that were tried.
         settings: a `QuantizeSettings` as JSON.
     """
     from pathlib import Path
@@ -36,4 +38,5 @@ def quantize(
         Path(gguf.path),
         Path(parity.path),
         settings,
+        Path(ladder.path),
     )

@@ -1,9 +1,14 @@
 """Reads a GGUF file's tensor table and checks that the file is whole.
 
+`check` holds a file that was just written against what was meant; `verify` holds a file from
+elsewhere against its own table. What lies in the tensors only a digest can tell, but for a matrix
+of zeros: that is a file that was never filled.
+
 The form is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The gguf package
 reads it too, but takes seconds over a vocabulary that nobody asks for here.
 """
 
+import math
 import mmap
 import struct
 from collections.abc import Mapping
@@ -11,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wherry.contracts.errors import FormatError
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from wherry.contracts.digest import Digest, digest_file
+from wherry.contracts.errors import DigestError, FormatError
 
 _MAGIC: Final = b"GGUF"
 _VERSION: Final = 3
@@ -22,6 +30,9 @@ _SIZES: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 1
 """Bytes of each scalar type by its number."""
 _ALIGNMENT: Final = 32
 """Of every tensor's first byte, unless the file says otherwise."""
+_MOST_DIMENSIONS: Final = 4
+_LONGEST_NAME: Final = 64
+"""Both are ggml's."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class Entry:
     """The number of its type, as `gguf.GGMLQuantizationType` has it."""
     start: int
     """Its first byte in the file."""
+    alignment: int = _ALIGNMENT
+    """Of which that byte is a multiple."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,67 @@ def check(path: Path, wanted: Mapping[str, Wanted]) -> None:
         raise _malformed(path, f"it has {path.stat().st_size} bytes, expected {end}")
 
 
+def verify(path: Path, *, digest: Digest | None = None, filled: bool = False) -> None:
+    """Checks a file from elsewhere: magic, tensor table, types, offsets, size, digest.
+
+    Args:
+        path: a GGUF file.
+        digest: what its bytes must hash to, where that is known.
+        filled: whether every matrix must have something other than zeros in it.
+
+    Raises:
+        FormatError: if a tensor is of an unknown type, lies where it cannot or is cut short, or
+            something lies between or behind the tensors.
+        DigestError: if the bytes have another digest.
+    """
+    table = read_table(path)
+    if not table:
+        raise _malformed(path, "it has no tensor")
+    end = _checked_end(path, table)
+    alignment = next(iter(table.values())).alignment
+    if path.stat().st_size not in (end, end + -end % alignment):
+        raise _malformed(path, f"it has {path.stat().st_size} bytes, expected {end}")
+    if filled and (empty := _empty(path, table)):
+        raise _malformed(path, f"{empty} holds nothing but zeros")
+    if digest is not None and (found := digest_file(path)) != digest:
+        raise DigestError(
+            f"{path.name} has digest {found}, expected {digest}.", remedy="Take it again."
+        )
+
+
+def _checked_end(path: Path, table: Mapping[str, Entry]) -> int:
+    """Gives the last tensor's last byte, after checking that each begins where one ended."""
+    end = min(entry.start for entry in table.values())
+    for name, entry in sorted(table.items(), key=lambda item: item[1].start):
+        # Between two tensors lie less bytes than the alignment, which a file may set for itself.
+        if not end <= entry.start < end + entry.alignment or entry.start % entry.alignment:
+            raise _malformed(path, f"{name} begins at byte {entry.start}, expected {end}")
+        end = entry.start + _size(path, name, entry)
+    return end
+
+
+def _size(path: Path, name: str, entry: Entry) -> int:
+    """Gives a tensor's bytes."""
+    known = {kind.value: sizes for kind, sizes in GGML_QUANT_SIZES.items()}
+    if entry.kind not in known:
+        raise _malformed(path, f"{name} is of the unknown type {entry.kind}")
+    block, size = known[entry.kind]
+    if not entry.shape or math.prod(entry.shape) == 0 or entry.shape[-1] % block:
+        kind = GGMLQuantizationType(entry.kind).name
+        raise _malformed(path, f"{name} of shape {entry.shape} cannot be {kind}")
+    return math.prod(entry.shape) // int(block) * int(size)
+
+
+def _empty(path: Path, table: Mapping[str, Entry]) -> str:
+    """Gives the first matrix of zeros alone, or an empty text."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for name, entry in table.items():
+            size = _size(path, name, entry)
+            if len(entry.shape) > 1 and not data[entry.start : entry.start + size].strip(b"\0"):
+                return name
+    return ""
+
+
 def read_table(path: Path) -> dict[str, Entry]:
     """Gives a file's tensors by name, in their order.
 
@@ -79,7 +153,7 @@ def read_table(path: Path) -> dict[str, Entry]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Cursor(data).table()
-    except (struct.error, KeyError, ValueError, IndexError) as error:
+    except (struct.error, LookupError, ValueError, OverflowError, RecursionError) as error:
         raise _malformed(path, f"its header is damaged ({error})") from error
 
 
@@ -100,7 +174,13 @@ class _Cursor:
         alignment = self._alignment(pairs)
         entries = [self._entry() for _ in range(tensors)]
         data = self._at + -self._at % alignment
-        return {name: Entry(shape, kind, data + offset) for name, shape, kind, offset in entries}
+        table = {
+            name: Entry(shape, kind, data + offset, alignment)
+            for name, shape, kind, offset in entries
+        }
+        if len(table) < tensors:
+            raise ValueError("two tensors have one name")
+        return table
 
     def _alignment(self, pairs: int) -> int:
         found = _ALIGNMENT
@@ -108,12 +188,16 @@ class _Cursor:
             key, (kind,) = self._text(), self._take("<I")
             if key == b"general.alignment" and kind == _UINT32:
                 (found,) = self._take("<I")
+                if found < 8 or found & (found - 1):
+                    raise ValueError(f"alignment {found}, expected a power of two of at least 8")
             else:
                 self._skip(kind)
         return found
 
     def _entry(self) -> tuple[str, tuple[int, ...], int, int]:
         name, (dimensions,) = self._text().decode(), self._take("<I")
+        if dimensions > _MOST_DIMENSIONS or not 0 < len(name) <= _LONGEST_NAME:
+            raise ValueError(f"a tensor {name[:80]!r} of {dimensions} dimensions")
         shape = self._take(f"<{dimensions}Q")
         kind, offset = self._take("<IQ")
         return name, tuple(reversed(shape)), kind, offset
@@ -126,6 +210,8 @@ class _Cursor:
     def _text(self) -> bytes:
         (length,) = self._take("<Q")
         self._at += length
+        if self._at > len(self._data):
+            raise ValueError("it ends amid a text")
         return self._data[self._at - length : self._at]
 
     def _skip(self, kind: int) -> None:

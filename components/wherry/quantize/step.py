@@ -1,10 +1,10 @@
-"""Decides each tensor's type, and whether two forms of a model are the same model."""
+"""Decides whether two forms of a model are the same model."""
 
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,12 +103,13 @@ def diverge(reference: Iterable[Logits], candidate: Iterable[Logits]) -> Diverge
 
 
 def _kl(one: Logits, other: Logits) -> NDArray[np.float64]:
-    log_p, log_q = _log_softmax(one), _log_softmax(other)
+    log_p, log_q = log_softmax(one), log_softmax(other)
     divergence: NDArray[np.float64] = (np.exp(log_p) * (log_p - log_q)).sum(-1)
     return divergence
 
 
-def _log_softmax(logits: Logits) -> NDArray[np.float64]:
+def log_softmax(logits: Logits) -> NDArray[np.float64]:
+    """Gives log-probabilities of the same shape, in nats."""
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
     total: NDArray[np.float64] = np.exp(shifted).sum(-1, keepdims=True)
     logs: NDArray[np.float64] = shifted - np.log(total)
@@ -120,6 +121,7 @@ def judge(
     forms: tuple[str, str],
     found: Divergence,
     settings: QuantizeSettings,
+    kind: str = "",
 ) -> Comparison:
     """Holds a divergence against its limits; a value that is not a number never passes.
 
@@ -128,9 +130,10 @@ def judge(
         forms: the reference and the candidate, in words.
         found: what was measured.
         settings: where the limits stand.
+        kind: the type of a quantized file, by which its limits go; empty for the settings' own.
     """
     exact = Limits(settings.max_conversion_kl, settings.min_conversion_agreement)
-    asked = settings.limits if name == "quantization" else exact
+    asked = settings.limits_of(kind or settings.type) if name == "quantization" else exact
     return Comparison(
         name=name,
         reference=forms[0],
@@ -152,6 +155,8 @@ class Seen:
     token_agreement: float
     """Share of rows with equal text and tokens, in [0, 1]."""
     comparisons: tuple[Comparison, ...]
+    losses: tuple[str, ...] = ()
+    """What the file lost too much of, but for what the comparisons say."""
 
 
 def conclude(seen: Seen, model: Digest, data: Digest, settings: QuantizeSettings) -> Parity:
@@ -184,10 +189,12 @@ def _complaints(seen: Seen, min_token_agreement: float) -> Iterator[str]:
             f"tokens: {100 * seen.token_agreement:.1f}% of {seen.rows} rows are rendered and "
             f"tokenized alike (at least {100 * min_token_agreement:g}%)"
         )
-    yield from (_complaint(made) for made in seen.comparisons if not made.passed)
+    yield from (complaint(made) for made in seen.comparisons if not made.passed)
+    yield from seen.losses
 
 
-def _complaint(made: Comparison) -> str:
+def complaint(made: Comparison) -> str:
+    """Says what was asked of a comparison and what was seen."""
     kl = "no finite KL" if made.kl is None else f"KL {made.kl:.2g}"
     return (
         f"{made.name}: {made.candidate} against {made.reference} over {made.positions} "
@@ -245,55 +252,3 @@ def check_template(text: str, base: ModelRef) -> None:
 def file_name(model: str, quantization: str) -> str:
     """Gives a file's name as llama.cpp's users know it: ``NAME.Q8_0.gguf``."""
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', model)}.{quantization}.gguf"
-
-
-_WIDE: Final = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}
-_BLOCK: Final = {"Q4_K": 256, "Q5_K": 256, "Q6_K": 256, "Q8_0": 32, "Q4_0": 32}
-"""Values that share a scale: a row must divide by it."""
-_NARROWER: Final = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-"""What stands in for a K type whose block is too long for the row."""
-
-
-def tensor_type(
-    name: str, shape: Sequence[int], quantization: str, *, layers: int, tied: bool
-) -> str:
-    """Gives the type of one tensor in a file of type `quantization`.
-
-    A port of ``llama_tensor_get_type`` of llama.cpp's ``llama-quant.cpp`` for dense models
-    without an importance matrix.
-
-    Args:
-        name: in GGUF's naming, such as ``blk.0.attn_v.weight``.
-        shape: as numpy has it, the row length last.
-        quantization: one of `wherry.quantize.settings.LIMITS`.
-        layers: the model's number of blocks.
-        tied: whether the embedding serves as the output matrix too.
-
-    Returns:
-        A name of `gguf.GGMLQuantizationType`.
-    """
-    if len(shape) < 2 or not name.endswith(".weight"):
-        return "F32"
-    wanted = _wanted(name, quantization, layers, tied)
-    return wanted if wanted == "F16" else _fitting(wanted, shape[-1])
-
-
-def _wanted(name: str, quantization: str, layers: int, tied: bool) -> str:
-    head = "token_embd.weight" if tied else "output.weight"
-    if name == head and quantization not in ("Q8_0", "F16"):
-        return "Q6_K"
-    if quantization in _WIDE and name.endswith(("attn_v.weight", "ffn_down.weight")):
-        layer = int(name.split(".")[1])
-        return "Q6_K" if _more_bits(layer, layers) else _WIDE[quantization]
-    return _WIDE.get(quantization, quantization)
-
-
-def _more_bits(layer: int, layers: int) -> bool:
-    eighth = layers // 8
-    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
-
-
-def _fitting(wanted: str, row: int) -> str:
-    if row % _BLOCK[wanted]:
-        wanted = _NARROWER.get(wanted, "F16")
-    return wanted if row % 32 == 0 else "F16"

@@ -12,7 +12,9 @@ import yaml
 from wherry.contracts import Code
 from wherry.contracts.errors import MissingError, SettingsError
 
-_ROOMS: Final = ("ingest", "base", "validate", "tune", "evaluate", "quantize", "gate", "deploy")
+_ROOMS: Final = (
+    "ingest", "base", "validate", "tune", "tune_job", "evaluate", "quantize", "gate", "deploy",
+)  # fmt: skip
 _NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 """A DNS label: the name becomes a Kubernetes and a Vertex name too."""
 _DEPLOY_TARGET: Final = {"kubeflow": "kserve", "vertex": "vertex"}
@@ -72,7 +74,7 @@ def read_plan(path: Path) -> Plan:
         MissingError: if the file or an included one is not there.
         SettingsError: if it is no YAML, or a section is unknown or of the wrong type.
     """
-    raw = _load(path)
+    raw = load_file(path)
     known = {"name", "base", "data", *_ROOMS}
     if unknown := sorted(set(raw) - known):
         raise SettingsError(
@@ -90,7 +92,8 @@ def read_plan(path: Path) -> Plan:
     )
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_file(path: Path) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping; as `read_plan`."""
     if not path.is_file():
         raise MissingError(f"{path} does not exist.", remedy="Name a file with --settings.")
     try:
@@ -115,7 +118,7 @@ def _loader(path: Path) -> type[yaml.SafeLoader]:
                 f"{path}: cannot include {name!r}, expected another file in the same folder.",
                 remedy="Put the file there and write its name alone.",
             )
-        return _load(path.parent / str(name))
+        return load_file(path.parent / str(name))
 
     Loader.add_constructor("!include", include)
     return Loader

@@ -15,6 +15,7 @@ def tune(
     adapter: Output[Model],
     curve: Output[Artifact],
     metrics: Output[Metrics],
+    merged: Output[Model],
     settings: str = "",
     job: str = "",
     start: Optional[Input[Model]] = None,  # noqa: UP045 - KFP reads no `X | None`
@@ -28,30 +29,28 @@ def tune(
         adapter: an adapter in PEFT's form, or the whole model where the method is full; sealed.
         curve: the `LossCurve` of the run.
         metrics: its eval loss, tokens per second and steps, for the KFP page.
+        merged: base and adapter as one model, sealed, where the settings say ``merge``; else a
+            note.
         settings: a `TuneSettings` as JSON.
         job: a `TuneJobSettings` as JSON: where it is carried out, if not in this task.
         start: an adapter to go on training, if any.
         teacher: the model to learn from, where the objective has one.
     """
-    import json
     from pathlib import Path
 
-    from wherry.contracts.curve import LossCurve
-    from wherry.contracts.files import write_atomic
-    from wherry.tune.run import run
+    from wherry.tune.task import run_task
 
-    run(
-        Path(dataset.path),
-        Path(base.path),
-        Path(adapter.path),
-        Path(curve.path),
-        settings,
+    headline = run_task(
+        dataset=Path(dataset.path),
+        base=Path(base.path),
+        adapter=Path(adapter.path),
+        curve=Path(curve.path),
+        metrics=Path(metrics.path),
+        merged=Path(merged.path),
+        settings=settings,
         start=Path(start.path) if start else None,
         teacher=Path(teacher.path) if teacher else None,
         job=job,
     )
-    headline = LossCurve.read(Path(curve.path)).headline
-    # A file too: KFP's local runner takes an output without one for lost, and tunes again.
-    write_atomic(Path(metrics.path), json.dumps(headline, indent=2).encode())
     for name, value in headline.items():
         metrics.log_metric(name, value)

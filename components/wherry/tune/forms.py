@@ -17,6 +17,9 @@ RUN_LABEL: Final = "wherry_run"
 """No hyphen: in Vertex's filters it would be a minus."""
 FORM_NOTE: Final = "wherry/form"
 """The annotation with the digest of what was asked for."""
+_MODULE: Final = ("-m", "--", "wherry.tune.node")
+"""What torchrun starts. Behind the two hyphens no option is torchrun's own: it would take
+``--start`` for an abbreviation of one."""
 _NODE: Final = "node"
 """The name of the training job and of its container in every runtime that Trainer ships."""
 _VOLUME: Final = "exchange"
@@ -59,7 +62,7 @@ def train_job(errand: Errand, settings: TuneJobSettings, namespace: str) -> dict
         "trainer": _filled(
             image=settings.image or TRAIN_IMAGE,
             command=["python", "-m", "torch.distributed.run"],
-            args=["-m", "wherry.tune.node", *errand.arguments],
+            args=[*_MODULE, *errand.arguments],
             env=_env(settings),
             numNodes=settings.nodes,
             numProcPerNode=settings.processes_per_node,
@@ -130,7 +133,7 @@ def launch(cluster: str, processes: int, arguments: tuple[str, ...]) -> list[str
         processes: of each machine.
         arguments: of ``python -m wherry.tune.node``.
     """
-    run = ["-m", "wherry.tune.node", *arguments]
+    run = [*_MODULE, *arguments]
     spec = json.loads(cluster or "{}")
     pools: dict[str, list[str]] = spec.get("cluster", {})
     hosts = [host for name in sorted(pools) for host in pools[name]]

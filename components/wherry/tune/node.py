@@ -10,9 +10,10 @@ from pathlib import Path
 from wherry.contracts import Manifest, digest_bytes
 from wherry.contracts.errors import PreemptedError, WherryError, as_wherry_error
 from wherry.entry import main
+from wherry.progress import stage
 from wherry.tune.adapters.bucket import Bucket
 from wherry.tune.results import ADAPTER, CURVE, FAILURE, MERGED, RESULT
-from wherry.tune.run import run
+from wherry.tune.run import Outputs, run_here
 from wherry.tune.submit import Failure
 from wherry.workspace import state
 
@@ -44,20 +45,23 @@ def run_node(
         out = state() / "result"
         if _first():
             shutil.rmtree(out, ignore_errors=True)
-        run(
-            fetched(bucket, dataset),
-            fetched(bucket, base),
-            out / ADAPTER,
-            out / CURVE,
-            settings,
-            merged=out / MERGED if merged else None,
-            start=fetched(bucket, start) if start else None,
-            teacher=fetched(bucket, teacher) if teacher else None,
-            checkpoints=f"{bucket.uri}/checkpoints",
-        )
-        if _first():
-            Manifest.seal(out)
-            bucket.push(out, f"{results}/{RESULT}")
+        with stage("tune") as report:
+            run_here(
+                fetched(bucket, dataset),
+                fetched(bucket, base),
+                Outputs(out / ADAPTER, out / CURVE, out / MERGED if merged else None),
+                settings,
+                fetched(bucket, start) if start else None,
+                fetched(bucket, teacher) if teacher else None,
+                f"{bucket.uri}/checkpoints",
+                report,
+                lambda: _handed_back(out, bucket, f"{results}/{RESULT}"),
+            )
+
+
+def _handed_back(out: Path, bucket: Bucket, at: str) -> None:
+    Manifest.seal(out)
+    bucket.push(out, at)
 
 
 def fetched(bucket: Bucket, at: str) -> Path:

@@ -15,6 +15,8 @@ _HERE: Final = {
     "threads": 0,
     "micro_batch": 0,
     "recompute": False,
+    "merge": False,
+    "shard": "none",
     "trackers": (),
 }
 """Settings that may change between a kill and the repetition: how, not what is learnt."""
@@ -72,10 +74,15 @@ class Parts:
                 f"objective {recipe.objective} {wanted}.",
                 remedy="Hand over `teacher`, or choose another objective.",
             )
+        if recipe.merge and not merged:
+            raise SettingsError(
+                "merge: true was asked for, and no place for the merged model was named.",
+                remedy="Name a folder by --merged, or leave merge out.",
+            )
         if merged and recipe.method in VIRTUAL:
             raise SettingsError(
                 f"method {recipe.method} trains virtual tokens, which no weights can take in.",
-                remedy="Leave `merged` out, or choose a method such as lora.",
+                remedy="Leave `merged` and merge out, or choose a method such as lora.",
             )
         if self.begun and (recipe.method == "full" or self.begun.format != "adapter"):
             raise SettingsError(
@@ -86,9 +93,19 @@ class Parts:
     def identity(self, recipe: TuneSettings, ranks: int) -> Digest:
         """Gives what makes this run the same run when it is started again."""
         inputs = [self.data.digest, self.origin.digest, ranks]
-        inputs += [other.digest for other in (self.begun, self.taught) if other]
+        inputs += [digest for digest in (self.start_digest, self.teacher_digest) if digest]
         same = asdict(replace(recipe, **_HERE))  # type: ignore[arg-type] # names of its fields
         return digest_bytes(json.dumps([inputs, same], sort_keys=True).encode())
+
+    @property
+    def start_digest(self) -> Digest | None:
+        """Of the adapter that the run goes on training, if any."""
+        return self.begun.digest if self.begun else None
+
+    @property
+    def teacher_digest(self) -> Digest | None:
+        """Of the teacher, if any."""
+        return self.taught.digest if self.taught else None
 
     def _refuse_strangers(self) -> None:
         if not self.begun:

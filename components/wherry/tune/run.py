@@ -62,19 +62,59 @@ def run(
             others = {"start": start, "teacher": teacher}
             _remote()(place, dataset, base, adapter, curve, settings, merged, others, report)
             return
-        recipe = read_settings(TuneSettings, settings)
-        open_bench = _libraries()
-        parts = Parts.verified(dataset, base, start, teacher)
-        parts.fits(recipe, merged=merged is not None)
-        with open_bench(parts, recipe) as bench:
-            work = _Work(parts, recipe, bench)
-            with work.tracked(curve) as watch:
-                heard = report if bench.ranks.first else Silent()
-                course = work.learn(heard, checkpoints, watch)
+        out = Outputs(adapter, curve, merged)
+        run_here(dataset, base, out, settings, start, teacher, checkpoints, report)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run's results go."""
+
+    adapter: Path
+    curve: Path
+    merged: Path | None
+
+
+def run_here(
+    dataset: Path,
+    base: Path,
+    out: Outputs,
+    settings: str,
+    start: Path | None,
+    teacher: Path | None,
+    checkpoints: str,
+    report: Report,
+    stored: Callable[[], None] = lambda: None,
+) -> None:
+    """Tunes in this process as `run` does; its checkpoints outlive all that may still fail.
+
+    Args:
+        dataset: the data set's folder.
+        base: the base model's.
+        out: where the results go.
+        settings: a `TuneSettings` as JSON.
+        start: the folder of an adapter to go on training, or None.
+        teacher: the folder of the model to learn from, or None.
+        checkpoints: a URI where copies of the checkpoints go, or nothing.
+        report: told how far it is.
+        stored: called by the first rank once the results are there: it brings them to safety.
+    """
+    recipe = read_settings(TuneSettings, settings)
+    open_bench = _libraries()
+    parts = Parts.verified(dataset, base, start, teacher)
+    parts.fits(recipe, merged=out.merged is not None)
+    with open_bench(parts, recipe) as bench:
+        work = _Work(parts, recipe, bench)
+        with work.checkpoints(checkpoints) as kept:
+            with work.tracked(out.curve) as watch:
+                course = work.learn(report if bench.ranks.first else Silent(), kept, watch)
+            bench.learner.settle()
             if bench.ranks.first:
-                work.publish(course, adapter, curve, merged)
+                work.publish(course, out)
             bench.ranks.wait()
-            report.verdict(work.verdict(course))
+            if bench.ranks.first:
+                stored()
+        report.verdict(work.verdict(course))
 
 
 def _remote() -> Any:
@@ -125,25 +165,22 @@ class _Work:
         run = self.parts.identity(self.recipe, self.bench.ranks.size)
         return tracked(names, self._settings(), run, curve)
 
-    def learn(self, report: Report, checkpoints: str, watch: Watch) -> Course:
-        """Learns, from the last checkpoint on if there is one; the first rank keeps them."""
+    def learn(self, report: Report, kept: Checkpoints, watch: Watch) -> Course:
+        """Learns, from the last checkpoint on if there is one."""
         own = self.bench
         given = (own.train, own.held_out, own.learner, self.recipe, report, time.monotonic)
-        if not self.recipe.checkpoint_every:
-            return tune(*given, checkpoints=NoCheckpoints(), watch=watch)
-        with self._checkpoints(checkpoints) as kept:
-            return tune(*given, checkpoints=kept, watch=watch)
+        return tune(*given, checkpoints=kept, watch=watch)
 
-    def publish(self, course: Course, adapter: Path, curve: Path, merged: Path | None) -> None:
+    def publish(self, course: Course, out: Outputs) -> None:
         """Writes what was learnt."""
         model = self.bench.learner.model
-        with staged_folder(adapter) as folder:
+        with staged_folder(out.adapter) as folder:
             weights = model.save(folder, self.parts.origin.base_uri)
             self._described(weights).write(folder / MODEL_NAME)
             Manifest.seal(folder)
-        if merged is not None:
-            self._merge(adapter, merged)
-        self._curve(course).write(curve)
+        if out.merged is not None:
+            self._merge(out.adapter, out.merged)
+        self._curve(course).write(out.curve)
 
     def verdict(self, course: Course) -> str:
         """Says in a line how it went."""
@@ -157,7 +194,11 @@ class _Work:
         )
 
     @contextmanager
-    def _checkpoints(self, uri: str) -> Iterator[Checkpoints]:
+    def checkpoints(self, uri: str) -> Iterator[Checkpoints]:
+        """Gives the run's checkpoints, which the first rank keeps until the block ends well."""
+        if not self.recipe.checkpoint_every:
+            yield NoCheckpoints()
+            return
         ranks = self.bench.ranks
         identity = self.parts.identity(self.recipe, ranks.size)
         with wanted_back() if uri else nullcontext(_never) as leaving:
@@ -169,7 +210,8 @@ class _Work:
         from wherry.tune.adapters.pytorch.shared import RankCheckpoints
 
         own = self.bench
-        return RankCheckpoints(kept, own.ranks, own.learner.model.device, leaving)
+        learner = own.learner
+        return RankCheckpoints(kept, own.ranks, learner.model.device, learner.take_part, leaving)
 
     def _merge(self, adapter: Path, merged: Path) -> None:
         from wherry.tune.adapters.pytorch.merge import merge
@@ -190,8 +232,9 @@ class _Work:
             Manifest.seal(folder)
 
     def _described(self, weights: Path) -> ModelRef:
-        digest, origin = digest_file(weights), self.parts.origin
-        whole = self.recipe.method == "full" and self.parts.start is None
+        parts, digest = self.parts, digest_file(weights)
+        origin = parts.origin
+        whole = self.recipe.method == "full" and parts.start is None
         return ModelRef(
             name=origin.name,
             format="transformers" if whole else "adapter",
@@ -204,6 +247,8 @@ class _Work:
             quantization="float32",
             adapter_digest=None if whole else digest,
             licence=origin.licence,
+            teacher_digest=parts.teacher_digest,
+            start_digest=parts.start_digest,
         )
 
     def _curve(self, course: Course) -> LossCurve:
@@ -220,9 +265,9 @@ class _Work:
             steps=course.steps,
             kept_step=course.kept_step,
             resumed_at=course.resumed_at,
-            teacher_digest=parts.taught.digest if parts.taught else None,
-            start_digest=parts.begun.digest if parts.begun else None,
             settings=self._settings(),
+            teacher_digest=parts.teacher_digest,
+            start_digest=parts.start_digest,
         )
 
     def _settings(self) -> dict[str, str | int | float | bool]:

@@ -21,6 +21,8 @@ TAUGHT: Final[tuple[Objective, ...]] = ("distill", "imitate")
 """Objectives that need a teacher."""
 VIRTUAL: Final[tuple[Method, ...]] = ("prompt", "prefix")
 """Methods that cannot be merged into the base's weights."""
+SPREAD: Final[tuple[Method, ...]] = ("lora", "dora", "rslora", "full")
+"""Methods that can learn on a model whose weights are spread over the ranks."""
 PAIRED: Final[tuple[Objective, ...]] = ("dpo", "orpo", "kto")
 """Objectives that learn from preferences."""
 
@@ -94,10 +96,16 @@ class TuneSettings:
     more time for much less memory."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs."""
+    shard: Literal["none", "full"] = "none"
+    """What of the weights is spread over several ranks (FSDP): with ``none`` each has them all,
+    with ``full`` a part of each: for a model that does not fit on one GPU."""
     seed: int = 0
     """Of the first values, dropout and the order of rows."""
     threads: int = 0
     """CPU threads; 0 for all. Fewer can be faster on a machine that is busy."""
+    merge: bool = False
+    """Whether base and adapter are given as one model, too: the component's output ``merged``. A
+    command line names its folder by ``--merged``."""
     trackers: tuple[Literal["mlflow", "tensorboard"], ...] = ()
     """Where the recipe and the curve go besides: an MLflow server, whose address stands in
     MLFLOW_TRACKING_URI, or TensorBoard's event files beside the curve."""
@@ -113,6 +121,9 @@ class TuneSettings:
         if self.objective == "kto" and self.method == "full":
             raise ValueError("method must be an adapter where objective is kto, which asks the "
                              "untrained model at every step; got full")  # fmt: skip
+        if self.shard == "full" and self.method not in SPREAD:
+            raise ValueError(f"method must be one of {', '.join(SPREAD)} where shard is full, "
+                             f"got {self.method}")  # fmt: skip
         if self.patience and self.eval_points < 2:
             raise ValueError(f"patience needs eval_points of 2 or more, got {self.eval_points}")
 

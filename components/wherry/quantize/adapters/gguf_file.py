@@ -7,6 +7,7 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,21 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wherry.contracts.errors import FormatError
-from wherry.quantize.header import Wanted, check
-from wherry.quantize.step import tensor_type
+from wherry.quantize.families import FAMILIES
+from wherry.quantize.header import Wanted, check, verify
+from wherry.quantize.tensor_types import Shape, tensor_type
 
 Tensors = Mapping[str, NDArray[np.float32]]
-Encode = Callable[[NDArray[np.float32], str], NDArray[Any]]
-"""Turns a matrix into the bytes of a GGUF type, given by name."""
+Importance = Mapping[str, NDArray[np.float32]]
+"""How much each input channel of a matrix matters: the mean square of what it is multiplied with,
+shape [row length], by the tensor's GGUF name."""
+Encode = Callable[[NDArray[np.float32], str, NDArray[np.float32] | None], NDArray[Any]]
+"""Turns a matrix into the bytes of a GGUF type, given by name, with its importance or None."""
 
-_FILE_TYPES: Final = {
-    "F16": gguf.LlamaFileType.MOSTLY_F16,
-    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
-    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
-    "Q4_K_M": gguf.LlamaFileType.MOSTLY_Q4_K_M,
-    "Q5_K_M": gguf.LlamaFileType.MOSTLY_Q5_K_M,
-    "Q6_K": gguf.LlamaFileType.MOSTLY_Q6_K,
-}
+_FILE_TYPES: Final = {kind.name.removeprefix("MOSTLY_"): kind for kind in gguf.LlamaFileType}
 _OWN_KEYS: Final = (
     "GGUF.",  # the reader's own names for counts
     "general.architecture",
@@ -38,7 +36,11 @@ _OWN_KEYS: Final = (
     "general.quantization_version",
 )
 """Metadata that the writer makes itself."""
-_ROPE_TABLES: Final = ("rope_freqs.weight",)
+_ROPE_TABLES: Final = (
+    "rope_freqs.weight",
+    "rope_factors_long.weight",
+    "rope_factors_short.weight",
+)
 """Tensors that follow from the configuration; transformers keeps no weights of them."""
 
 
@@ -54,7 +56,7 @@ class Source:
         """Opens the one GGUF file of a base's folder.
 
         Raises:
-            FormatError: if there is not exactly one, it is no GGUF, or of an architecture
+            FormatError: if there is not exactly one, it is not whole, or of an architecture
                 that cannot be written.
         """
         files = sorted(folder.glob("*.gguf"))
@@ -64,11 +66,12 @@ class Source:
                 "taken from.",
                 remedy="Take the base from a GGUF: its tokenizer is copied into the new file.",
             )
+        verify(files[0])
         source = cls(files[0], _reader(files[0]))
-        if source.architecture not in _ARCHITECTURES:
+        if source.architecture not in FAMILIES:
             raise FormatError(
                 f"The base's architecture {source.architecture!r} cannot be written as GGUF yet.",
-                remedy=f"Use a base of one of: {', '.join(_ARCHITECTURES)}.",
+                remedy=f"Use a base of one of: {', '.join(FAMILIES)}.",
             )
         return source
 
@@ -93,6 +96,21 @@ class Source:
         return int(self.value(f"{self.architecture}.block_count"))
 
     @property
+    def gqa(self) -> int:
+        """Query heads that share a key head."""
+        heads = self.value(f"{self.architecture}.attention.head_count")
+        keys = self.value(f"{self.architecture}.attention.head_count_kv") or heads
+        return int(heads) // int(keys)
+
+    def named(self, old: str) -> str:
+        """Gives the GGUF name of one of transformers' weights; unknown names stay as they are."""
+        return str(self._names.get_name(old, try_suffixes=(".weight", ".bias")) or old)
+
+    @cached_property
+    def _names(self) -> gguf.TensorNameMap:
+        return gguf.get_tensor_name_map(_architecture(self.architecture), self.layers)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor's shape as numpy has it, the row length last."""
         return {
@@ -101,44 +119,17 @@ class Source:
         }
 
 
-def _llama(name: str, weights: NDArray[np.float32], source: Source) -> NDArray[np.float32]:
-    # llama.cpp rotates neighbouring pairs, transformers the two halves of a head.
-    for suffix, key in (("attn_q", "head_count"), ("attn_k", "head_count_kv")):
-        if name.endswith((f"{suffix}.weight", f"{suffix}.bias")):
-            heads = source.value(f"llama.attention.{key}") or source.value(
-                "llama.attention.head_count"
-            )
-            return pair_rows(weights, int(heads))
-    return weights
-
-
-_ARCHITECTURES: Final = {"llama": _llama}
-"""How each architecture's weights differ from transformers' form."""
-
-
-def pair_rows(weights: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Orders a head's rows as llama.cpp's rotary embedding pairs them.
-
-    Args:
-        weights: shape [heads * size, …]; rows i and i + size/2 of a head become neighbours.
-        heads: query heads, or key heads for the keys.
-    """
-    halves = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
-    return halves.swapaxes(1, 2).reshape(weights.shape)
-
-
 def to_gguf(weights: Tensors, source: Source) -> dict[str, NDArray[np.float32]]:
     """Names and orders transformers' weights as GGUF does, in the source file's order.
 
     Raises:
         FormatError: if a tensor of the source is missing, too many, or of another shape.
     """
-    change = _ARCHITECTURES[source.architecture]
-    names = gguf.get_tensor_name_map(_architecture(source.architecture), source.layers)
+    change = FAMILIES[source.architecture]
     made = {}
     for old, values in weights.items():
-        new = names.get_name(old, try_suffixes=(".weight", ".bias")) or old
-        made[new] = change(new, values, source)
+        new = source.named(old)
+        made[new] = change(new, values, source.value)
     made |= {name: _copied(name, source) for name in _ROPE_TABLES if name in source.shapes}
     _check_complete(made, source)
     return {name: made[name] for name in source.shapes}
@@ -163,7 +154,14 @@ def _check_complete(made: Tensors, source: Source) -> None:
         )
 
 
-def write(path: Path, tensors: Tensors, source: Source, quantization: str, encode: Encode) -> None:
+def write(
+    path: Path,
+    tensors: Tensors,
+    source: Source,
+    quantization: str,
+    encode: Encode,
+    importance: Importance | None = None,
+) -> None:
     """Writes a GGUF file and checks what then lies on the disk.
 
     Args:
@@ -172,16 +170,19 @@ def write(path: Path, tensors: Tensors, source: Source, quantization: str, encod
         source: whose metadata is copied.
         quantization: the file's type, such as ``Q8_0``.
         encode: makes a tensor's bytes.
+        importance: what the encoder should spare most, or None.
 
     Raises:
         FormatError: if the written file is not what was meant.
     """
     writer = gguf.GGUFWriter(path, source.architecture)
     _copy_metadata(writer, source, quantization)
-    tied, meant = "output.weight" not in tensors, {}
+    tied, weighed = "output.weight" not in tensors, importance is not None
+    model, meant = Shape(source.layers, tied, source.gqa, weighed), {}
     for name, values in tensors.items():
-        label = tensor_type(name, values.shape, quantization, layers=source.layers, tied=tied)
-        kind, data = gguf.GGMLQuantizationType[label], encode(values, label)
+        label = tensor_type(name, values.shape, quantization, model)
+        kind = gguf.GGMLQuantizationType[label]
+        data = encode(values, label, (importance or {}).get(name))
         writer.add_tensor(name, data, raw_dtype=kind)
         meant[name] = Wanted(values.shape, kind.value, data.nbytes)
     writer.write_header_to_file()

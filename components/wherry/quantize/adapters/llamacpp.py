@@ -14,6 +14,7 @@ import struct
 import urllib.request
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -85,6 +86,11 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "llama_batch_init": (_Batch, [ctypes.c_int32, ctypes.c_int32, ctypes.c_int32]),
     "llama_batch_free": (None, [_Batch]),
     "llama_decode": (ctypes.c_int32, [_Pointer, _Batch]),
+    "llama_adapter_lora_init": (_Pointer, [_Pointer, ctypes.c_char_p]),
+    "llama_set_adapters_lora": (
+        ctypes.c_int32,
+        [_Pointer, ctypes.POINTER(_Pointer), ctypes.c_size_t, ctypes.POINTER(ctypes.c_float)],
+    ),
     "llama_get_logits": (ctypes.POINTER(ctypes.c_float), [_Pointer]),
     "ggml_quantize_chunk": (
         ctypes.c_size_t,
@@ -132,13 +138,16 @@ class GgufModel:
         file: the model.
         context: the longest sample, in tokens.
         threads: CPU threads; 0 means all that this process may use.
+        adapter: a LoRA adapter as GGUF to apply beside the file, or None.
 
     Raises:
-        FormatError: if llama.cpp cannot load the file.
+        FormatError: if llama.cpp cannot load the file, or the adapter onto it.
         ExtraMissingError: if llama.cpp's C interface is not the one that was tested.
     """
 
-    def __init__(self, file: Path, *, context: int, threads: int) -> None:
+    def __init__(
+        self, file: Path, *, context: int, threads: int, adapter: Path | None = None
+    ) -> None:
         self._model = _LIBRARY.llama_model_load_from_file(
             str(file).encode(), _LIBRARY.llama_model_default_params()
         )
@@ -155,6 +164,21 @@ class GgufModel:
             raise _changed(f"gives no context of {context} tokens")
         count = threads or len(os.sched_getaffinity(0))
         _LIBRARY.llama_set_n_threads(self._context, count, count)
+        if adapter is not None:
+            self._apply(adapter)
+
+    def _apply(self, adapter: Path) -> None:
+        # The model frees it.
+        loaded = _LIBRARY.llama_adapter_lora_init(self._model, str(adapter).encode())
+        if not loaded:
+            raise FormatError(
+                f"llama.cpp cannot load the adapter {adapter.name}: "
+                f"{'; '.join(_ERRORS) or 'no reason given'}.",
+                remedy="Make it again for this base.",
+            )
+        adapters, scales = (_Pointer * 1)(loaded), (ctypes.c_float * 1)(1.0)
+        if _LIBRARY.llama_set_adapters_lora(self._context, adapters, 1, scales):
+            raise _changed("does not apply an adapter")
 
     def close(self) -> None:
         """Frees the model."""
@@ -200,31 +224,63 @@ def _batch_of(sample: Sample) -> Iterator[_Batch]:
         _LIBRARY.llama_batch_free(batch)
 
 
-def encode(values: NDArray[np.float32], kind: str) -> NDArray[Any]:
-    """Makes the bytes of a GGUF type: by gguf's reference code, or llama.cpp for K types.
+class Encoder:
+    """llama.cpp's quantizers, on several threads.
 
     Args:
-        values: shape [rows, row length], the row length a multiple of the type's block.
-        kind: a name of `gguf.GGMLQuantizationType`.
-
-    Returns:
-        float16 or float32, or uint8 of shape [rows, bytes a row].
+        threads: CPU threads; 0 means all that this process may use.
     """
-    wanted = gguf.GGMLQuantizationType[kind]
-    try:
-        return np.asarray(gguf.quants.quantize(values, wanted))
-    except NotImplementedError:
-        return quantize_chunk(values, wanted)
+
+    def __init__(self, threads: int) -> None:
+        self._count = threads or len(os.sched_getaffinity(0))
+
+    def __call__(
+        self,
+        values: NDArray[np.float32],
+        kind: str,
+        importance: NDArray[np.float32] | None = None,
+    ) -> NDArray[Any]:
+        """Makes the bytes of a GGUF type.
+
+        Args:
+            values: shape [rows, row length], the row length a multiple of the type's block.
+            kind: a name of `gguf.GGMLQuantizationType`.
+            importance: of each column, shape [row length]; None if all matter alike.
+
+        Returns:
+            float16 or float32, or uint8 of shape [rows, bytes a row].
+        """
+        wanted = gguf.GGMLQuantizationType[kind]
+        if kind in ("F32", "F16"):
+            return np.asarray(gguf.quants.quantize(values, wanted))
+        made = np.empty(gguf.quants.quant_shape_to_byte_shape(values.shape, wanted), np.uint8)
+        source = np.ascontiguousarray(values, np.float32)
+        parts = np.array_split(np.arange(len(source)), min(len(source), 4 * self._count))
+        with ThreadPoolExecutor(self._count) as pool:
+            jobs = [
+                pool.submit(quantize_chunk, source[rows[0] : rows[-1] + 1], wanted, importance)
+                for rows in parts
+            ]
+            for rows, job in zip(parts, jobs, strict=True):
+                made[rows[0] : rows[-1] + 1] = job.result()
+        return made
+
+
+encode = Encoder(1)
+"""On one thread."""
 
 
 def quantize_chunk(
-    values: NDArray[np.float32], kind: gguf.GGMLQuantizationType
+    values: NDArray[np.float32],
+    kind: gguf.GGMLQuantizationType,
+    importance: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
-    """Encodes a matrix with llama.cpp's own quantizer, without an importance matrix.
+    """Encodes a matrix with llama.cpp's own quantizer.
 
     Args:
-        values: shape [rows, row length].
+        values: shape [rows, row length], contiguous.
         kind: a type whose block divides the row length.
+        importance: of each column, shape [row length]; None if all matter alike.
 
     Returns:
         Shape [rows, bytes a row].
@@ -232,8 +288,15 @@ def quantize_chunk(
     rows, length = values.shape
     source = np.ascontiguousarray(values, np.float32)
     made = np.empty(gguf.quants.quant_shape_to_byte_shape(values.shape, kind), np.uint8)
+    weights = None if importance is None else np.ascontiguousarray(importance, np.float32)
     size = _LIBRARY.ggml_quantize_chunk(
-        kind.value, source.ctypes.data, made.ctypes.data, 0, rows, length, None
+        kind.value,
+        source.ctypes.data,
+        made.ctypes.data,
+        0,
+        rows,
+        length,
+        None if weights is None else weights.ctypes.data,
     )
     if size != made.nbytes:
         raise _changed(f"encodes {kind.name} in {size} bytes, not {made.nbytes}")

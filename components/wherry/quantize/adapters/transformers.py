@@ -1,4 +1,4 @@
-"""Merges a PEFT adapter into its base, and gives the merged weights and logits."""
+"""Merges a PEFT adapter into its base, and gives weights, logits and what matters in them."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,6 +67,17 @@ class TunedModel:
         """Gives the tokens of a conversation that ends with the assistant's turn."""
         return self._tokens(self._text(messages, open_turn=False))
 
+    def answer(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Gives a conversation's prompt and its last turn, the end of the turn included.
+
+        The answer is empty where the prompt's tokens do not begin those of the whole.
+        """
+        prompt, whole = self.render(messages[:-1]).ids, self.whole(messages)
+        answer = whole[len(prompt) :] if whole[: len(prompt)] == prompt else ()
+        ends = {self._tokenizer.eos_token_id} & set(answer)
+        # What a template writes behind the end of the turn no model has to say.
+        return prompt, answer[: answer.index(ends.pop()) + 1] if ends else answer
+
     def _text(self, messages: Sequence[Message], *, open_turn: bool) -> str:
         turns = [msgspec.structs.asdict(message) for message in messages]
         return str(
@@ -92,6 +103,32 @@ class TunedModel:
                 logits = found.logits[0].float().numpy()
             yield logits
 
+    def importance(self, rows: Iterable[Sequence[int]]) -> dict[str, NDArray[np.float32]]:
+        """Gives the mean square of what each matrix is multiplied with, on real rows.
+
+        The same figure as that of ``llama-imatrix``, https://github.com/ggml-org/llama.cpp/pull/4861.
+
+        Args:
+            rows: token sequences; the model must be merged.
+
+        Returns:
+            By the weight's name, shape [row length].
+        """
+        sums: dict[str, _MeanSquare] = {}
+        hooks = [
+            module.register_forward_pre_hook(sums.setdefault(f"{name}.weight", _MeanSquare()))
+            for name, module in self._model.model.named_modules(prefix="model")
+            if isinstance(module, torch.nn.Linear)
+        ]
+        try:
+            for ids in rows:
+                with torch.inference_mode():
+                    self._model.model(input_ids=torch.tensor([list(ids)]), use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {name: found.value() for name, found in sums.items() if found.positions}
+
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Gives the weights by transformers' names, each one once even if it is tied."""
         tied = set(getattr(self._model, "all_tied_weights_keys", None) or ())
@@ -100,3 +137,41 @@ class TunedModel:
             for name, tensor in self._model.state_dict().items()
             if name not in tied
         }
+
+    def base_tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Gives the base's weights by transformers' names while the adapter is beside them."""
+        tied = {_plain(name) for name in getattr(self._model, "all_tied_weights_keys", None) or ()}
+        return {
+            _plain(name): tensor.detach().float().numpy()
+            for name, tensor in self._model.state_dict().items()
+            if ".lora_" not in name and _plain(name) not in tied
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes the merged model and its tokenizer as one folder for transformers."""
+        self._model.save_pretrained(folder, max_shard_size="1000GB")
+        self._tokenizer.save_pretrained(folder)
+
+
+def _plain(name: str) -> str:
+    """Gives a weight's name without what PEFT puts around it."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+
+
+class _MeanSquare:
+    """Sums up the squares of a layer's inputs, as a hook before it."""
+
+    def __init__(self) -> None:
+        self.positions = 0
+        self._sums: Any = 0.0
+
+    def __call__(self, _module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        values = inputs[0].detach().double().reshape(-1, inputs[0].shape[-1])
+        self._sums = self._sums + values.square().sum(0)
+        self.positions += len(values)
+
+    def value(self) -> NDArray[np.float32]:
+        mean = (self._sums / self.positions).numpy()
+        # A block of channels that are never used would weigh nothing: llama.cpp divides by it.
+        found: NDArray[np.float32] = np.maximum(mean, 1e-8 * mean.mean()).astype(np.float32)
+        return found

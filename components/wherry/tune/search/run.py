@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def _alone(key: Digest) -> Iterator[tuple[Path, Digest]]:
 
 def _trainer(parts: Parts, open_bench: Callable[..., Any]) -> Trainer:
     def train(recipe: TuneSettings, watch: Watch) -> float:
-        parts.fits(recipe, merged=False)
+        parts.fits(replace(recipe, merge=False), merged=False)
         with open_bench(parts, recipe) as bench:
             course = _learnt(bench, recipe, parts.identity(recipe, 1), watch)
         return _kept_loss(course, recipe)

@@ -54,7 +54,8 @@ def open_bench(parts: Parts, recipe: TuneSettings) -> Iterator[Bench]:
     with ranks() as own:
         train, held_out, too_long = _examples(parts, recipe)
         prefix = train[0].prompt[: shared_prefix([*train, *held_out])]
-        model = Trainable(parts.base, recipe, prefix, parts.start, local_rank())
+        spread = recipe.shard == "full" and own.size > 1
+        model = Trainable(parts.base, recipe, prefix, parts.start, local_rank(), spread=spread)
         objective = _objective(model, parts, recipe, (*train, *held_out))
         yield Bench(TorchLearner(model, objective, recipe, own), train, held_out, too_long, own)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from transformers import AutoTokenizer
 
 from wherry.contracts import Message
+from wherry.contracts.errors import TemplateError
 
 
 class FolderTokenizer:
@@ -17,6 +19,7 @@ class FolderTokenizer:
 
     def render(self, messages: Sequence[Message], *, open_turn: bool) -> str:
         """Renders a conversation; `open_turn` opens the assistant's turn at its end."""
+        require_template(self._tokenizer)
         text: str = self._tokenizer.apply_chat_template(
             [msgspec.structs.asdict(message) for message in messages],
             tokenize=False,
@@ -43,3 +46,17 @@ class FolderTokenizer:
         """Every token and its number."""
         found: dict[str, int] = self._tokenizer.get_vocab()
         return found
+
+
+def require_template(tokenizer: Any) -> None:
+    """Refuses a tokenizer that cannot write a conversation down.
+
+    Raises:
+        TemplateError: if it has no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise TemplateError(
+            f"{tokenizer.name_or_path} has no chat template: how it reads a conversation is "
+            "unknown.",
+            remedy="Choose the model's instruct variant, or objective: text for plain text.",
+        )

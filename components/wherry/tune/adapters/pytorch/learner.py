@@ -1,6 +1,6 @@
 """Trains a model with torch: one optimizer, one objective, one or many ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from wherry.contracts.errors import MemoryShortError
 from wherry.tune.adapters.pytorch.model import Trainable
 from wherry.tune.adapters.pytorch.objectives import Loss
 from wherry.tune.adapters.pytorch.ranks import Ranks
+from wherry.tune.adapters.pytorch.shards import part_of, whole
 from wherry.tune.examples import Example
 from wherry.tune.settings import TuneSettings
 
@@ -45,7 +46,8 @@ class TorchLearner:
         """Takes one optimizer step."""
         self.model.training(True)
         loss = self._pass(batch, backward=True)
-        self._ranks.add_up(self._gradients())
+        if not self.model.spread:  # else they were added up where they arose
+            self._ranks.add_up(self._gradients())
         torch.nn.utils.clip_grad_norm_(list(self._weights.values()), self._settings.clip_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -69,13 +71,18 @@ class TorchLearner:
             for name, weight in self._weights.items():
                 weight.copy_(self._best[name])
 
+    def settle(self) -> None:
+        """Brings a model that is spread over the ranks together on the first; all call it."""
+        self.model = self.model.together(first=self._ranks.first)
+
+    def take_part(self) -> None:
+        """Gives this rank's part of the state that the first rank saves meanwhile."""
+        for _ in self._state():
+            pass
+
     def save_state(self, folder: Path) -> None:
         """Writes weights, the best so far, AdamW's moments and the random states."""
-        tensors = {f"weight/{name}": w.detach() for name, w in self._weights.items()}
-        tensors |= {f"best/{name}": w for name, w in self._best.items()}
-        for name, weight in self._weights.items():
-            moments = self._optimizer.state.get(weight, {})
-            tensors |= {f"adam/{key}/{name}": value for key, value in moments.items()}
+        tensors = dict(self._state())
         tensors["random"] = torch.get_rng_state()
         if self.model.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.model.device)
@@ -86,13 +93,12 @@ class TorchLearner:
         tensors = load_file(folder / _STATE)
         with torch.no_grad():
             for name, weight in self._weights.items():
-                weight.copy_(tensors[f"weight/{name}"])
-                self._optimizer.state[weight] = _moments(tensors, name, weight.device)
-        best = "best/"
+                weight.copy_(part_of(tensors[f"weight/{name}"], weight))
+                self._optimizer.state[weight] = _moments(tensors, name, weight)
         self._best = {
-            n.removeprefix(best): t.to(self.model.device)
-            for n, t in tensors.items()
-            if n.startswith(best)
+            name: part_of(tensors[f"best/{name}"], weight)
+            for name, weight in self._weights.items()
+            if f"best/{name}" in tensors
         }
         torch.set_rng_state(tensors["random"])
         if "random/cuda" in tensors:
@@ -107,26 +113,47 @@ class TorchLearner:
 
     def _pass(self, batch: Sequence[Example], *, backward: bool) -> float:
         """Runs a batch through the model a micro-batch at a time; gives its mean loss."""
-        own = self._ranks.share(batch)
-        size = self._settings.micro_batch or len(own) or 1
         weight = self._objective.weight(batch)
         total = torch.zeros((), device=self.model.device)
         try:
             self._objective.begin(self.model, batch)
-            for start in range(0, len(own), size):
-                loss = self._objective.total(self.model, own[start : start + size]) / weight
+            for rows, share in self._micro_batches(batch):
+                loss = self._objective.total(self.model, rows) / weight * share
                 if backward:
                     loss.backward()
                 total += loss.detach()
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            raise self._explained(error, batch) from error
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise self._short(batch) from error
         self._ranks.add_up([total])
         return float(total)
 
-    def _explained(self, error: Exception, batch: Sequence[Example]) -> Exception:
-        """Says which setting to lower when memory ran out; other errors stay what they are."""
-        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
-            return error
+    def _micro_batches(self, batch: Sequence[Example]) -> Iterator[tuple[Sequence[Example], int]]:
+        """Gives the rows that go through the model at once, and 1 if they count.
+
+        All ranks gather the layers of a spread model together: one without rows left takes
+        another's, for nothing.
+        """
+        own, most = self._ranks.share(batch), -(-len(batch) // self._ranks.size)
+        size = self._settings.micro_batch or most
+        for start in range(0, most, size):
+            if rows := own[start : start + size]:
+                yield rows, 1
+            elif self.model.spread:
+                yield batch[:1], 0
+
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        """Gives whole tensors one at a time, in the same order on every rank."""
+        for name, weight in self._weights.items():
+            yield f"weight/{name}", whole(weight)
+            if name in self._best:
+                yield f"best/{name}", whole(self._best[name])
+            for key, value in self._optimizer.state.get(weight, {}).items():
+                yield f"adam/{key}/{name}", whole(value)
+
+    def _short(self, batch: Sequence[Example]) -> MemoryShortError:
+        """Says which setting to lower when memory ran out."""
         longest = max(example.longest for example in batch)
         return MemoryShortError(
             f"Memory ran out with {len(self._ranks.share(batch))} rows of up to {longest} tokens "
@@ -136,14 +163,14 @@ class TorchLearner:
         )
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said
+def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    told = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return told or "can't allocate memory" in str(error)
 
 
-def _moments(tensors: dict[str, Tensor], name: str, device: torch.device) -> dict[str, Tensor]:
+def _moments(tensors: dict[str, Tensor], name: str, weight: Tensor) -> dict[str, Tensor]:
     found = {}
     for key in ("step", "exp_avg", "exp_avg_sq"):
         if (moment := tensors.get(f"adam/{key}/{name}")) is not None:
-            found[key] = moment if key == "step" else moment.to(device)
+            found[key] = moment if key == "step" else part_of(moment, weight)
     return found

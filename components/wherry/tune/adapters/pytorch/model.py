@@ -1,23 +1,20 @@
 """A base model with something in it to train: hidden states, logits, and the files it becomes."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
-
-# How long a waiting thread spins before it sleeps: short, for an idle machine and a busy one.
-# docs/adr/0003 has the figures. libgomp reads it when torch loads it.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from wherry.contracts.errors import ExtraMissingError, SettingsError
+from wherry.tune.adapters.pytorch import shards
 from wherry.tune.adapters.pytorch.device import device_of, make_repeatable, precision_of
+from wherry.tune.adapters.pytorch.four_bit import four_bit, keep_learnable
 from wherry.tune.adapters.pytorch.merge import copy_tokenizer
 from wherry.tune.adapters.pytorch.methods import freeze, peft_config
 from wherry.tune.settings import VIRTUAL, TuneSettings
@@ -39,6 +36,7 @@ class Trainable:
         prefix: tokens that every prompt begins with; may be empty.
         start: the folder of an adapter to go on training; None to begin at the base.
         local_rank: which GPU of this machine is ours.
+        spread: whether each rank keeps only a part of every weight.
     """
 
     def __init__(
@@ -48,22 +46,31 @@ class Trainable:
         prefix: Sequence[int] = (),
         start: Path | None = None,
         local_rank: int = 0,
+        *,
+        spread: bool = False,
     ) -> None:
         make_repeatable(settings)
         self.settings = settings
         self._folder = folder
         self.device = device_of(settings, local_rank)
         self._precision = precision_of(settings, self.device)
-        plain = load(folder, settings, self.device, self._precision)
-        self._started = start is not None
+        self._start, self.spread = start, spread
+        # A model to spread need not fit on the device as a whole; a base that is trained itself
+        # is not rounded first.
+        place = torch.device("cpu") if spread else self.device
+        plain = load(folder, settings, place, self._precision if self._peft else torch.float32)
         self._adapted = self._with_method(plain) if start is None else _going_on(plain, start)
         self._base: Any = plain
         # Virtual tokens stand before everything: nothing is shared that could be computed once.
-        # And transformers keeps no cache where activations are computed again.
-        shared = [] if settings.method in VIRTUAL or settings.recompute else list(prefix)
+        # And transformers keeps no cache where activations are computed again; a layer that is
+        # spread is gathered once a pass.
+        alone = settings.method in VIRTUAL or settings.recompute or spread
+        shared = [] if alone else list(prefix)
         self._prefix = torch.tensor([shared], dtype=torch.long, device=self.device)
         if settings.recompute:
             plain.gradient_checkpointing_enable({"use_reentrant": False})
+        if spread:
+            shards.spread(plain, self.device)
         self._first: dict[str, Tensor] | None = None
         if settings.method == "pissa":
             # PiSSA moves a part of the base's weights into the adapter: to give an adapter for
@@ -75,14 +82,25 @@ class Trainable:
         """How many first tokens are computed once a batch."""
         return int(self._prefix.shape[1])
 
-    @property
-    def merges(self) -> bool:
-        """Whether what is trained can be folded into the base's weights."""
-        return self.settings.method not in VIRTUAL
-
     def named_weights(self) -> list[tuple[str, Tensor]]:
         """Gives the trainable weights by name."""
         return [(n, p) for n, p in self._adapted.named_parameters() if p.requires_grad]
+
+    def together(self, *, first: bool) -> "Trainable":
+        """Brings a spread model together in the first rank's main memory; all must call it.
+
+        Args:
+            first: whether this is that rank; the others get what they have.
+        """
+        if not self.spread:
+            return self
+        found = ((name, shards.whole(weight)) for name, weight in self.named_weights())
+        values = {name: value for name, value in found if first}
+        if not first:
+            return self
+        made = Trainable(self._folder, replace(self.settings, device="cpu"), start=self._start)
+        _fill(dict(made.named_weights()), values)
+        return made
 
     def training(self, on: bool) -> None:
         """Switches dropout on or off."""
@@ -91,7 +109,7 @@ class Trainable:
     @contextmanager
     def reference(self) -> Iterator[None]:
         """Makes the model answer as it did before training, for as long as the block lasts."""
-        if self._started:
+        if self._start:
             self._adapted.set_adapter(_FIRST)
         disabled = self._adapted.disable_adapter() if self._off_at_first else nullcontext()
         self._off = self._off_at_first
@@ -100,7 +118,7 @@ class Trainable:
                 yield
             finally:
                 self._off = False
-                if self._started:
+                if self._start:
                     self._adapted.set_adapter(_DEFAULT)
 
     def logits(self, inputs: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
@@ -145,15 +163,14 @@ class Trainable:
 
     @property
     def _peft(self) -> bool:
-        return self.settings.method != "full" or self._started
+        return self.settings.method != "full" or self._start is not None
 
     @property
     def _off_at_first(self) -> bool:
-        return self._peft and not self._started
+        return self._peft and self._start is None
 
     def _with_method(self, plain: PreTrainedModel) -> Any:
         if not self._peft:
-            plain.float()  # what is trained is kept in float32
             freeze(plain, self.settings)
             return plain
         return get_peft_model(plain, peft_config(plain, self.settings))
@@ -220,33 +237,13 @@ def load(
     folder: Path, settings: TuneSettings, device: torch.device, precision: torch.dtype
 ) -> PreTrainedModel:
     """Loads a base model from its folder, never from a hub and never with code of its own."""
-    extra = {"quantization_config": _four_bit(precision)} if settings.method == "qlora" else {}
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=precision, local_files_only=True, trust_remote_code=False, **extra
-    )
-    return model if extra else model.to(device)
-
-
-def _four_bit(precision: torch.dtype) -> Any:
-    try:
-        import bitsandbytes  # noqa: F401  # only to see that it can be
-        from transformers import BitsAndBytesConfig
-    except ImportError as error:
-        raise ExtraMissingError(
-            f"QLoRA needs {error.name}, which is not installed.",
-            remedy='Run: pip install "wherry[qlora]", or set method: lora.',
-        ) from error
-    except Exception as error:  # its native library does not load on every device
-        raise SettingsError(
-            f"QLoRA needs bitsandbytes, which does not run here: {error}.",
-            remedy="Set method: lora in the tune settings.",
-        ) from error
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=precision,
-    )
+    how: dict[str, Any] = {"dtype": precision, "local_files_only": True, "trust_remote_code": False}
+    if settings.method == "qlora":
+        # A model in four bits cannot be moved afterwards.
+        how |= {"quantization_config": four_bit(precision), "device_map": {"": device}}
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **how)
+    keep_learnable(model)
+    return model.to(device) if settings.method != "qlora" else model
 
 
 def _fill(weights: dict[str, Tensor], values: dict[str, Tensor]) -> None:

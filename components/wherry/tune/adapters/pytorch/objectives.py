@@ -183,7 +183,8 @@ class Reference:
     def __init__(self, model: Trainable, examples: Sequence[Example], size: int) -> None:
         self._known: dict[Example, tuple[float, float]] = {}
         model.training(False)
-        with torch.inference_mode(), model.reference():
+        # Not inference_mode: FSDP would keep what it gathers under it, for the learning too.
+        with torch.no_grad(), model.reference():
             for start in range(0, len(examples), size):
                 batch = examples[start : start + size]
                 good, bad = log_probabilities(model, _both(batch))[0].chunk(2)

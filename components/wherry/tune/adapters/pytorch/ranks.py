@@ -55,7 +55,10 @@ def ranks() -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield Ranks()
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    there = torch.cuda.is_available()
+    if there:
+        torch.cuda.set_device(local_rank())
+    dist.init_process_group("cpu:gloo,cuda:nccl" if there else "gloo")
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     finally:

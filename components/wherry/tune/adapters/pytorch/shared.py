@@ -29,6 +29,7 @@ class RankCheckpoints:
         own: the first rank's checkpoints; nothing on the others.
         ranks: this rank among all.
         device: where tensors are sent from.
+        take_part: has this rank give its part of a state that the first rank saves.
         wanted_back: whether this rank's machine is, by now.
     """
 
@@ -37,11 +38,13 @@ class RankCheckpoints:
         own: Checkpoints,
         ranks: Ranks,
         device: torch.device,
+        take_part: Callable[[], None],
         wanted_back: Callable[[], bool],
     ) -> None:
         self._own = own
         self._ranks = ranks
         self._device = device
+        self._take_part = take_part
         self._wanted_back = wanted_back
 
     def resume(self, learner: Learner) -> Progress | None:
@@ -55,8 +58,10 @@ class RankCheckpoints:
 
     def save(self, progress: Progress, learner: Learner) -> None:
         """Has the first rank keep a checkpoint; no rank goes on, or ends, before it has."""
-        if self._ranks.first:
+        if isinstance(self._own, FolderCheckpoints):
             self._own.save(progress, learner)
+        else:
+            self._take_part()
         self._ranks.wait()
 
     def leaving(self) -> bool:

@@ -1,6 +1,7 @@
 """Asks a teacher for its answers: sequence-level distillation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import torch
 from transformers import AutoTokenizer
 
 from wherry.contracts import Message
+from wherry.tune.adapters.pytorch.chat import require_template
 from wherry.tune.adapters.pytorch.device import device_of, precision_of
 from wherry.tune.adapters.pytorch.model import load
 from wherry.tune.settings import TuneSettings
@@ -27,8 +29,10 @@ def answers(folder: Path, prompts: Sequence[Sequence[Message]], recipe: TuneSett
         One answer a prompt; empty where the teacher said nothing within the longest answer.
     """
     device = device_of(recipe)
-    model = load(folder, recipe, device, precision_of(recipe, device)).eval()
+    whole = replace(recipe, method="full")  # four bits would be the student's, not the teacher's
+    model = load(folder, whole, device, precision_of(recipe, device)).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+    require_template(tokenizer)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     found: list[str] = []
     for start in range(0, len(prompts), recipe.batch_size):
