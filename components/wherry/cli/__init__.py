@@ -9,6 +9,8 @@ from wherry.cli.compile import compile_pipeline
 from wherry.cli.data import data
 from wherry.cli.doctor import doctor
 from wherry.cli.failure import show_failure
+from wherry.cli.gate import gate
+from wherry.cli.keys import keys
 from wherry.cli.models import models
 from wherry.cli.run import run
 from wherry.cli.serve import serve
@@ -23,7 +25,19 @@ def cli() -> None:
     """Takes a small language model from versioned data to a gated, served release."""
 
 
-for command in (run, compile_pipeline, status, models, data, serve, stop, doctor, validate):
+for command in (
+    run,
+    compile_pipeline,
+    status,
+    models,
+    data,
+    serve,
+    stop,
+    doctor,
+    validate,
+    gate,
+    keys,
+):
     cli.add_command(command)
 
 

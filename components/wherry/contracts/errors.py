@@ -138,8 +138,8 @@ class GateRefusedError(WherryError):
     exit_code = EXIT_REFUSED
 
 
-class ApprovalMissingError(WherryError):
-    """A model that needs a person's approval has none yet."""
+class ApprovalError(WherryError):
+    """An approval is missing, too late, or by somebody who may not give it."""
 
     code = "E_APPROVAL"
     exit_code = EXIT_REFUSED
