@@ -32,7 +32,7 @@ from wherry.contracts.errors import (
     SettingsError,
     UriError,
 )
-from wherry.deploy.run import run, status, stop
+from wherry.deploy.run import status, stop
 
 pytestmark = pytest.mark.local
 
@@ -61,6 +61,7 @@ def first(world: World, dataset: Path) -> Deployment:
     path = world.root / "release-1.json"
     script = (
         f"{sys.executable} -m wherry.deploy --release {path} --dataset {dataset} "
+        f"--blessing {world.blessing(1)} "
         f"--deployment {world.root}/out.json --generation 1 --settings '{world.settings()}'; "
         "echo done; sleep 60"
     )
@@ -125,7 +126,7 @@ def test_the_same_file_is_proved_again_and_not_restarted(
 ) -> None:
     started = time.monotonic()
     path = world.root / "again.json"
-    run(world.root / "release-1.json", dataset, path, world.settings(), generation=7)
+    world.deploy(world.root / "release-1.json", dataset, path, world.settings(), generation=7)
     assert Deployment.read(path).pid == live.pid
     assert world.live().generation == 7
     assert time.monotonic() - started < 10
@@ -134,7 +135,7 @@ def test_the_same_file_is_proved_again_and_not_restarted(
 def test_an_older_generation_is_a_conflict(world: World, live: Deployment, dataset: Path) -> None:
     path = world.root / "older.json"
     with pytest.raises(ConflictError, match="generation 7"):
-        run(world.root / "release-1.json", dataset, path, world.settings(), generation=6)
+        world.deploy(world.root / "release-1.json", dataset, path, world.settings(), generation=6)
     assert not path.exists()
     assert status(NAME) == live
 
@@ -145,7 +146,9 @@ def test_two_deploys_at_once_are_a_conflict(world: World, live: Deployment, data
     with (world.record.parent / f"{NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConflictError, match="another process"):
-            run(world.root / "release-1.json", dataset, world.root / "x", world.settings(), 7)
+            world.deploy(
+                world.root / "release-1.json", dataset, world.root / "x", world.settings(), 7
+            )
         with pytest.raises(ConflictError):
             stop(NAME)
     assert status(NAME) == live
@@ -168,7 +171,7 @@ def test_a_release_that_is_not_what_it_says_starts_nothing(
     path = world.root / "damaged.json"
     path.write_text(json.dumps(text | damage))
     with pytest.raises(error):
-        run(path, dataset, world.root / "x", world.settings(), generation=8)
+        world.deploy(path, dataset, world.root / "x", world.settings(), generation=8)
     assert world.servers() == [live.pid]
 
 
@@ -177,7 +180,9 @@ def test_a_file_that_cannot_be_loaded_leaves_the_old_one_serving(
     world: World, live: Deployment, dataset: Path
 ) -> None:
     with pytest.raises(FormatError, match="cannot load"):
-        run(world.release(3, cut=20_000_000), dataset, world.root / "x", world.settings(), 8)
+        world.deploy(
+            world.release(3, cut=20_000_000), dataset, world.root / "x", world.settings(), 8
+        )
     assert chat(world.port) == live.digest
     assert world.servers() == [live.pid]
 
@@ -187,7 +192,7 @@ def test_a_version_that_fails_its_smoke_test_never_goes_live(
 ) -> None:
     wrong = world.dataset("wrong", answer=lambda word: word[::-1])
     with pytest.raises(DeployError) as caught:
-        run(world.root / "release-2.json", wrong, world.root / "x", world.settings(), 8)
+        world.deploy(world.root / "release-2.json", wrong, world.root / "x", world.settings(), 8)
     assert "expected 'elppa', answered 'apple'" in caught.value.message
     assert "0 of 8 right over predict; at least 6 wanted" in caught.value.message
     assert world.servers() == [live.pid]
@@ -222,7 +227,7 @@ def test_a_takeover_loses_no_request(world: World, live: Deployment, dataset: Pa
         client.start()
     try:
         path = world.root / "v2.json"
-        run(world.root / "release-2.json", dataset, path, world.settings(), generation=8)
+        world.deploy(world.root / "release-2.json", dataset, path, world.settings(), generation=8)
         time.sleep(0.5)
     finally:
         for client in clients:
@@ -260,7 +265,7 @@ class _Client(threading.Thread):
 
 def test_other_settings_restart_the_server(world: World, live: Deployment, dataset: Path) -> None:
     settings = world.settings(context=320)
-    run(world.root / "release-2.json", dataset, world.root / "x", settings, generation=8)
+    world.deploy(world.root / "release-2.json", dataset, world.root / "x", settings, generation=8)
     assert world.live().pid != live.pid
     assert world.servers() == [world.live().pid]
 
@@ -272,7 +277,9 @@ def test_a_server_that_died_is_replaced(world: World, live: Deployment, dataset:
     found = status(NAME)
     assert found
     assert not found.healthy
-    run(world.root / "release-2.json", dataset, world.root / "x", world.settings(), generation=8)
+    world.deploy(
+        world.root / "release-2.json", dataset, world.root / "x", world.settings(), generation=8
+    )
     assert chat(world.port) == live.digest
     assert world.live().pid != live.pid
 
@@ -284,7 +291,9 @@ def test_a_port_that_is_not_ours_is_left_alone(
         port = foreign.getsockname()[1]
         with pytest.raises(PortError) as caught:
             settings = world.settings(port=port)
-            run(world.root / "release-2.json", dataset, world.root / "x", settings, generation=8)
+            world.deploy(
+                world.root / "release-2.json", dataset, world.root / "x", settings, generation=8
+            )
     assert f"Port {port} on 127.0.0.1" in caught.value.message
     assert f"process {os.getpid()} " in caught.value.message
     assert "deploy.port" in caught.value.remedy
@@ -302,7 +311,9 @@ def test_a_record_of_a_strangers_number_harms_nobody_and_is_put_right(
     found = status(NAME)
     assert found
     assert not found.healthy
-    run(world.root / "release-2.json", dataset, world.root / "x", world.settings(), generation=8)
+    world.deploy(
+        world.root / "release-2.json", dataset, world.root / "x", world.settings(), generation=8
+    )
     assert world.servers() == [world.live().pid]
     assert world.live().pid not in (live.pid, stranger.pid)
     assert stranger.poll() is None

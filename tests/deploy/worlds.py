@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
 from tests.deploy.test_deploy_step import release
+from tests.fakes.releases import blessing, scores
 from tests.serve.served import free_port, smollm2
 from wherry.contracts import (
     Dataset,
@@ -23,7 +25,9 @@ from wherry.contracts import (
     digest_file,
 )
 from wherry.contracts.dataset import DATASET_NAME
+from wherry.deploy.run import run
 from wherry.serve.gguf import chat_template
+from wherry.signing import BLESSING, KeyFolder, stamp
 
 WORDS = ("apple", "river", "stone", "bread", "cloud", "horse", "paper", "green")
 NAME = "parrot"
@@ -72,7 +76,22 @@ class World:
         )
         path = self.root / f"release-{version}.json"
         made.write(path)
+        keys = KeyFolder(self.state / "keys")
+        keys.ensure("ann", datetime(2026, 1, 1, tzinfo=UTC))
+        shipped = scores(model=made.digest)
+        stamp(blessing(shipped), BLESSING, keys.signer()).write(self.blessing(version))
         return path
+
+    def blessing(self, version: int) -> Path:
+        """The signed blessing of a version's file."""
+        return self.root / f"blessing-{version}.json"
+
+    def deploy(
+        self, release: Path, dataset: Path, out: Path, settings: str, generation: int
+    ) -> None:
+        """Deploys a release with the blessing of its version."""
+        version = json.loads(release.read_text())["version"]
+        run(release, dataset, out, settings, generation, self.blessing(version))
 
     def dataset(self, name: str, answer: Callable[[str], str] = str) -> Path:
         """Questions of the form "repeat this word", which the model was taught in the prompt."""
@@ -94,7 +113,9 @@ class World:
 
     def deployer(self, release: Path, dataset: Path, **options: object) -> subprocess.Popen[bytes]:
         """Starts a deploy as a process of its own, as the leader of a group."""
+        version = json.loads(release.read_text())["version"]
         inputs = ["--release", str(release), "--dataset", str(dataset)]
+        inputs += ["--blessing", str(self.blessing(version))]
         outputs = ["--deployment", str(self.root / "out.json"), "--generation", "8"]
         settings = ["--settings", self.settings(**options)]
         self.events.write_text("")

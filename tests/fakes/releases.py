@@ -1,6 +1,7 @@
 """Small real records for the gate, the ledger and the release: each call gives a whole one."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from wherry.contracts import (
@@ -23,6 +24,7 @@ from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.model import MODEL_NAME
 from wherry.contracts.parity import Comparison, Parity
 from wherry.ledger import Candidate, Ledger
+from wherry.signing import BLESSING, KeyFolder, stamp
 
 NAME = "icd10-triage"
 TEST_DATA = digest_bytes(b"test.jsonl")
@@ -101,12 +103,14 @@ def source() -> Source:
     return Source(uri="dvc:.", revision="c0ffee", path="data", checksum="md5:0123.dir")
 
 
-def candidate(ledger: Ledger, folder: Path, content: bytes, name: str = NAME) -> Candidate:
+def candidate(
+    ledger: Ledger, folder: Path, content: bytes, name: str = NAME, data: Digest = TEST_DATA
+) -> Candidate:
     """Publishes a file of `content` and gives it with evidence that is bound to it."""
     file = folder / "model.gguf"
     file.write_bytes(content)
     ref = ledger.artifacts.publish(file, digest_bytes(content), f"{name}.gguf")
-    shipped = scores(model=ref.digest)
+    shipped = scores(model=ref.digest, data=data)
     blessed = blessing(shipped)
     lineage = Lineage(
         data_digest=digest_bytes(b"data"),
@@ -140,9 +144,18 @@ class RunFiles:
     parity: Path
     blessing: Path
 
+    @property
+    def keys(self) -> KeyFolder:
+        """The keys of the workspace that the run's folder lies in."""
+        return KeyFolder(self.blessing.parents[1] / ".wherry" / "keys")
+
     def bless(self, champion: Digest | None = None) -> None:
-        """Writes the blessing again, as judged beside another champion."""
-        blessing(Scores.read(self.scores_quantized), champion).write(self.blessing)
+        """Writes the blessing again, as judged beside another champion, and signed."""
+        self.sign(blessing(Scores.read(self.scores_quantized), champion))
+
+    def sign(self, verdict: Blessing) -> None:
+        """Signs a blessing with the workspace's key and writes it."""
+        stamp(verdict, BLESSING, self.keys.signer()).write(self.blessing)
 
 
 def run_files(folder: Path, content: bytes = b"gguf bytes") -> RunFiles:
@@ -163,6 +176,7 @@ def run_files(folder: Path, content: bytes = b"gguf bytes") -> RunFiles:
     scores("tuned", adapter.digest, data=split).write(files.scores_tuned)
     scores("quantized", model.digest, data=split).write(files.scores_quantized)
     parity(model.digest).write(files.parity)
+    files.keys.ensure("ann", datetime(2026, 1, 1, tzinfo=UTC))
     files.bless()
     return files
 

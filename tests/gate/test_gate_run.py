@@ -1,17 +1,43 @@
 """The gate from files to a file: it reads the champion from the ledger and says what it decided."""
 
 import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.releases import NAME, RunFiles, candidate, run_files
-from wherry.contracts import Blessing, Scores
-from wherry.contracts.errors import FormatError, GateRefusedError, SettingsError, StoreError
+from wherry.contracts import (
+    Blessing,
+    Dataset,
+    Manifest,
+    Metric,
+    PairedTest,
+    PairedTests,
+    Scores,
+    Split,
+    digest_bytes,
+    digest_file,
+    digest_record,
+)
+from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.errors import (
+    DigestError,
+    FormatError,
+    GateRefusedError,
+    SettingsError,
+    SignatureError,
+    SigningKeyError,
+    StoreError,
+)
+from wherry.contracts.parity import Parity
 from wherry.entry import main
 from wherry.gate import __main__ as gate_main
 from wherry.gate.run import refuse, run
 from wherry.ledger import CHAMPION, Ledger
+from wherry.signing import BLESSING, check_stamp
 
 POLICY = json.dumps({"floors": {"accuracy": 0.6}, "champion": {"accuracy": 0.02}})
 STRICT = json.dumps({"floors": {"accuracy": 0.9}})
@@ -38,7 +64,7 @@ def test_a_blessing_is_written_and_nothing_else(files: RunFiles, tmp_path: Path)
     verdict = Blessing.read(files.blessing)
     assert verdict.passed
     assert verdict.model_digest == Scores.read(files.scores_quantized).model_digest
-    assert not (tmp_path / ".wherry").exists()
+    assert [path.name for path in (tmp_path / ".wherry").iterdir()] == ["keys"]
     refuse(files.blessing)  # nothing to refuse
 
 
@@ -68,6 +94,109 @@ def test_the_champions_scores_come_from_the_ledger(files: RunFiles, tmp_path: Pa
     )
     assert other
     assert Blessing.read(files.blessing).champion_digest is None
+
+
+def test_the_blessing_is_signed_and_says_what_it_was_judged_by(files: RunFiles) -> None:
+    judge(files)
+    verdict = Blessing.read(files.blessing)
+    assert check_stamp(verdict, BLESSING, files.keys.keyring()).owner == "ann"
+    assert (verdict.name, verdict.judged[-1]) == (NAME, "Z")
+    assert verdict.evidence == {
+        "tuned": digest_record(Scores.read(files.scores_tuned)),
+        "parity": digest_record(Parity.read(files.parity)),
+    }
+    judge(files, STRICT)
+    refusal = Blessing.read(files.blessing)
+    assert check_stamp(refusal, BLESSING, files.keys.keyring())
+    with pytest.raises(SignatureError):
+        forged = replace(refusal, passed=True, checks=verdict.checks)
+        check_stamp(forged, BLESSING, files.keys.keyring())
+
+
+def test_without_a_key_nothing_is_judged(files: RunFiles) -> None:
+    files.keys.revoke(files.keys.keyring().current, "lost", datetime.now(UTC))
+    with pytest.raises(SigningKeyError, match="No key"):
+        judge(files)
+    files.keys.path.unlink()
+    with pytest.raises(SigningKeyError, match="There is no key") as caught:
+        judge(files)
+    assert "wherry keys init" in caught.value.remedy
+    assert not files.blessing.exists()
+
+
+def more(files: RunFiles, **parts: Path) -> Blessing:
+    """Runs the gate with more evidence, and gives what it wrote."""
+    policy = {
+        "floors": {"accuracy": 0.6},
+        "ceilings": {"jailbreak_rate": 0.05},
+        "max_data_age_days": 3650,
+        "champion": {"accuracy": 0.02},
+        "significance": "not worse",
+    }
+    run(
+        *(files.scores_tuned, files.scores_quantized, files.parity, files.blessing),
+        name=NAME,
+        settings=json.dumps(policy),
+        **parts,
+    )
+    return Blessing.read(files.blessing)
+
+
+def test_safety_and_the_age_of_the_data_are_read_from_their_files(
+    files: RunFiles, tmp_path: Path
+) -> None:
+    assert len(more(files).reasons) == 2
+    quantized = Scores.read(files.scores_quantized)
+    rate = Metric("jailbreak_rate", 0.0, 60, 0.0, 0.05)
+    asked = replace(quantized, split="safety", data_digest=digest_bytes(b"p"), metrics=(rate,))
+    asked.write(tmp_path / "safety.json")
+    data = dated(files.dataset, "2020-01-01T00:00:00Z", datetime.now(UTC).isoformat(), "")
+    verdict = more(files, scores_safety=tmp_path / "safety.json", dataset=data)
+    assert verdict.reasons == ()
+    assert verdict.evidence["safety"] == digest_record(asked)
+    timeless = dated(data, "")
+    odd = more(files, scores_safety=tmp_path / "safety.json", dataset=timeless)
+    assert odd.reasons == ("no row of the training data says when it was written",)
+
+
+def dated(dataset: Path, *times: str) -> Path:
+    """A copy of a data set with a training split of rows that were written at these times."""
+    folder = dataset.with_name(f"{dataset.name}-dated")
+    shutil.copytree(dataset, folder)
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    rows = [{"id": str(n), "messages": turns, "time": time} for n, time in enumerate(times)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = Dataset.read(folder / DATASET_NAME)
+    split = Split("train", "train.jsonl", len(times), digest_file(folder / "train.jsonl"))
+    replace(data, splits=(data.split("test"), split)).write(folder / DATASET_NAME)
+    Manifest.seal(folder)
+    return folder
+
+
+def test_a_data_set_that_was_not_scored_is_a_mistake(files: RunFiles) -> None:
+    scored = Scores.read(files.scores_quantized)
+    replace(scored, data_digest=digest_bytes(b"other")).write(files.scores_quantized)
+    with pytest.raises(DigestError, match="the file was scored on"):
+        more(files, dataset=files.dataset)
+
+
+def test_paired_tests_are_read_from_their_file(files: RunFiles, tmp_path: Path) -> None:
+    shipped = Scores.read(files.scores_quantized)
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        made = candidate(ledger, tmp_path, b"live", data=shipped.data_digest)
+        live = ledger.register_and_switch(made, CHAMPION, expected_generation=0, reason="first")
+    told = "accuracy was not tested against the champion, row by row"
+    assert told in more(files).reasons
+    test = PairedTest(
+        "accuracy", "", 252, 0.7, 0.7, 0.0, -0.01, 0.01, 1.0, 1.0, "mcnemar", "undecided"
+    )
+    none = digest_bytes(b"predictions")
+    PairedTests(live.digest, shipped.model_digest, shipped.data_digest, (test,), none, none).write(
+        tmp_path / "paired.json"
+    )
+    found = more(files, paired=tmp_path / "paired.json")
+    assert [check.observed for check in found.checks if check.rule == "champion"] == [-0.01]
+    assert told not in found.reasons
 
 
 @pytest.mark.parametrize("settings", ["", "{}", '{"floors": {}}', '{"floors": {"accuracy": 2}}'])

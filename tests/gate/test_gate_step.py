@@ -1,5 +1,6 @@
 """What the gate passes and refuses, rule by rule; whatever is missing fails."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -269,3 +270,13 @@ def test_each_check_says_why_it_holds() -> None:
     for found in judge(champion=scores(model=LIVE)).checks:
         assert found.passed
         assert len(found.reason) > 20
+
+
+def test_a_blessing_of_an_earlier_version_can_still_be_read() -> None:
+    raw = json.loads(judge().to_json())
+    for name in ("name", "judged", "evidence", "waivers", "required_approvals", "envelope"):
+        del raw[name]
+    for each in raw["checks"]:
+        del each["name"], each["excused"]
+    old = Blessing.from_json(json.dumps(raw))
+    assert (old.passed, old.reasons, old.envelope) == (True, (), "")

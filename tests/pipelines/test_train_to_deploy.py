@@ -9,6 +9,8 @@ import yaml
 from click.testing import CliRunner
 
 from wherry.cli import cli
+from wherry.contracts import Code
+from wherry.runtime.plan import read_plan
 from wherry.runtime.worker import load_pipeline
 
 pytestmark = pytest.mark.local
@@ -48,6 +50,15 @@ def test_the_yaml_is_the_golden_one(
     if request.config.getoption("--update-goldens"):
         golden.write_text(text)
     assert text == golden.read_text(), "refresh with --update-goldens if the change is meant"
+
+
+def test_a_settings_file_gives_every_parameter_of_the_pipeline(
+    compiled: dict[str, Path],
+) -> None:
+    plan = read_plan(Path("pipelines/settings/icd10.yaml"))
+    given = plan.arguments(checksum="", code=Code(version="1"))
+    taken = documents(compiled["vertex"])[0]["root"]["inputDefinitions"]["parameters"]
+    assert set(given) == set(taken)
 
 
 def test_kubeflow_gets_its_platform_spec_and_vertex_one_document(

@@ -10,6 +10,8 @@ from wherry.cli.compile import compile_pipeline
 from wherry.cli.data import data
 from wherry.cli.doctor import doctor
 from wherry.cli.failure import show_failure
+from wherry.cli.gate import gate
+from wherry.cli.keys import keys
 from wherry.cli.models import models
 from wherry.cli.moves import approve, promote, rollback
 from wherry.cli.run import run
@@ -26,7 +28,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, compile_pipeline, status, models, promote, rollback, approve, audit),
+    *(run, compile_pipeline, status, models, promote, rollback, approve, gate, keys, audit),
     *(data, serve, stop, doctor, validate),
 ):
     cli.add_command(command)

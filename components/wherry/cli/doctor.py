@@ -21,6 +21,7 @@ from wherry.contracts import parse_uri
 from wherry.contracts.errors import WherryError
 from wherry.ledger import Ledger
 from wherry.runtime.plan import Plan, read_plan
+from wherry.signing import KEYS_VARIABLE, KeyFolder, keys_folder, load_signer
 from wherry.workspace import state, workspace
 
 _EXTRAS: Final = {
@@ -53,7 +54,7 @@ class Finding:
 @json_option
 @debug_option
 def doctor(settings: Path, as_json: bool) -> None:
-    """Check this machine: packages, disk, memory, data store, base model, port, ledger."""
+    """Check this machine: packages, disk, memory, data store, base model, port, ledger, keys."""
     findings = list(_look(settings))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -79,6 +80,7 @@ def _look(settings: Path) -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     yield _room("memory", memory, MEMORY_BYTES, "End other programs.")
     yield _ledger()
+    yield _keys()
     try:
         plan = read_plan(settings)
     except WherryError as error:
@@ -134,6 +136,16 @@ def _ledger() -> Finding:
         found = ledger.verify()
     detail = f"{found.rows} audit rows, chain verified" if found.ok else found.reason
     return Finding("ledger", found.ok, detail, f"Restore {state()} from a backup.")
+
+
+def _keys() -> Finding:
+    if not KeyFolder(keys_folder()).exists() and not os.environ.get(KEYS_VARIABLE):
+        return Finding("keys", True, "none yet: the first run makes one")
+    try:
+        key = load_signer().key
+    except WherryError as error:
+        return Finding("keys", False, error.message, error.remedy)
+    return Finding("keys", True, f"{key.short} of {key.owner} signs, from {keys_folder()}")
 
 
 def _data(plan: Plan) -> Finding:

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from wherry.cli.keys import ensure_key
 from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
 from wherry.cli.preflight import check_settings
 from wherry.cli.show import RunDisplay
@@ -38,9 +39,11 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
     started = time.monotonic()
     plan = read_plan(settings)
     check_settings(plan, settings)
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    ensure_key(console)
     repo = local_repo(plan)
     source = resolve_data(plan, repo)
-    with RunDisplay(Console(stderr=True, quiet=as_json, highlight=False)) as display:
+    with RunDisplay(console) as display:
         display.console.print(
             f"{plan.name}: {settings} through {pipeline}, state in {state()}", soft_wrap=True
         )

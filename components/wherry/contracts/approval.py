@@ -6,7 +6,7 @@ from typing import Literal
 
 from wherry.contracts.blessing import Blessing
 from wherry.contracts.digest import Digest
-from wherry.contracts.errors import ApprovalMissingError
+from wherry.contracts.errors import ApprovalError
 from wherry.contracts.record import Record
 
 
@@ -39,7 +39,7 @@ def check_approvals(blessing: Blessing, approvals: Iterable[Approval] = ()) -> N
         approvals: those whose signatures were found good.
 
     Raises:
-        ApprovalMissingError: naming the roles that are missing.
+        ApprovalError: naming the roles that are missing.
     """
     given = {
         approval.role
@@ -49,7 +49,7 @@ def check_approvals(blessing: Blessing, approvals: Iterable[Approval] = ()) -> N
     }
     missing = [role for role in blessing.required_approvals if role not in given]
     if missing:
-        raise ApprovalMissingError(
+        raise ApprovalError(
             f"{blessing.model_digest} is blessed, but the policy asks for an approval as "
             f"{', '.join(missing)}.",
             remedy="Let a person in that role, not its author, look at the report and approve it.",

@@ -1,5 +1,7 @@
 """The deployment as a KFP component."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -13,6 +15,7 @@ def deploy(
     deployment: Output[Artifact],
     settings: str = "",
     generation: int = 0,
+    blessing: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
 ) -> str:
     """Brings a release to a running endpoint; the old one serves until the new one is proved.
 
@@ -23,6 +26,7 @@ def deploy(
         settings: a `DeploySettings` as JSON.
         generation: of the alias that it is deployed for; 0 to take the champion's
             from the ledger and to record the deployment there.
+        blessing: the `Blessing` of this file; without it the ledger's.
 
     Returns:
         The endpoint's address.
@@ -31,4 +35,11 @@ def deploy(
 
     from wherry.deploy.run import run
 
-    return run(Path(release.path), Path(dataset.path), Path(deployment.path), settings, generation)
+    return run(
+        release=Path(release.path),
+        dataset=Path(dataset.path),
+        deployment=Path(deployment.path),
+        settings=settings,
+        generation=generation,
+        blessing=Path(blessing.path) if blessing else None,
+    )

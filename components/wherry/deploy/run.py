@@ -18,6 +18,7 @@ from wherry.contracts.errors import ConflictError, DigestError, MissingError, Wh
 from wherry.deploy.adapters.http import HttpEndpoint
 from wherry.deploy.adapters.local.servers import Servers, checked
 from wherry.deploy.adapters.local.target import LocalTarget
+from wherry.deploy.blessed import check_blessed
 from wherry.deploy.settings import DeploySettings
 from wherry.deploy.step import Plan, deploy, pick
 from wherry.ledger import CHAMPION, Ledger
@@ -31,7 +32,12 @@ _PROBE_SECONDS = 5.0
 
 @recorded("deploy", inputs=("release", "dataset"), outputs=("deployment",))
 def run(
-    release: Path, dataset: Path, deployment: Path, settings: str = "", generation: int = 0
+    release: Path,
+    dataset: Path,
+    deployment: Path,
+    settings: str = "",
+    generation: int = 0,
+    blessing: Path | None = None,
 ) -> str:
     """Brings a release to a running endpoint; the old one serves until the new one is proved.
 
@@ -42,6 +48,7 @@ def run(
         settings: a `DeploySettings` as JSON.
         generation: of the alias that it is deployed for; 0 to take the champion's from the
             ledger and to record the deployment there.
+        blessing: the `Blessing` of this file; without it the ledger's.
 
     Returns:
         The endpoint's address.
@@ -49,6 +56,8 @@ def run(
     with stage("deploy") as report:
         chosen = read_settings(DeploySettings, settings)
         wanted = Release.read(release)
+        with _given_back(wanted, recorded=not generation):
+            check_blessed(wanted, blessing)
         Manifest.verified(dataset)
         rows = Dataset.read(dataset / DATASET_NAME).rows(dataset, "test")
         plan = Plan(chosen, tuple(pick(rows, chosen.smoke_rows)))

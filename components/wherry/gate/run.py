@@ -1,16 +1,40 @@
-"""Wires the gate: scores, parity and a policy in, a blessing out."""
+"""Wires the gate: scores, parity and a policy in, a signed blessing out."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from wherry.contracts import Blessing, Scores, read_settings
-from wherry.contracts.errors import GateRefusedError
+from wherry.contracts import (
+    Blessing,
+    Dataset,
+    Manifest,
+    PairedTests,
+    Scores,
+    Waiver,
+    read_rows,
+    read_settings,
+)
+from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.errors import (
+    DigestError,
+    FormatError,
+    GateRefusedError,
+    SignatureError,
+    SigningKeyError,
+)
 from wherry.contracts.parity import Parity
 from wherry.gate.settings import Policy
 from wherry.gate.step import decide
+from wherry.gate.waivers import Granted, moment
 from wherry.ledger import CHAMPION, Ledger
 from wherry.ledger.stages import recorded
 from wherry.progress import stage
+from wherry.signing import BLESSING, WAIVER, Keyring, check_stamp, load_keyring, load_signer, stamp
 from wherry.workspace import state
+
+_TRAIN: Final = "train"
 
 
 @recorded("gate", inputs=("scores_tuned", "scores_quantized", "parity"), outputs=("blessing",))
@@ -21,6 +45,10 @@ def run(
     blessing: Path,
     name: str,
     settings: str = "",
+    scores_safety: Path | None = None,
+    scores_benchmarks: Path | None = None,
+    paired: Path | None = None,
+    dataset: Path | None = None,
 ) -> bool:
     """Judges the quantized file by its scores, and says whether it may be released.
 
@@ -28,20 +56,33 @@ def run(
         scores_tuned: the `Scores` of the model before quantizing.
         scores_quantized: the `Scores` of the file that would ship.
         parity: the `Parity` between the two.
-        blessing: where to write the `Blessing`, passed or refused.
+        blessing: where to write the `Blessing`, passed or refused, signed.
         name: the model's name; its champion in the ledger is the one to compare with.
         settings: a `Policy` as JSON; it has no default, for someone must say what is asked.
+        scores_safety: the `Scores` of the same file on prompts about safety.
+        scores_benchmarks: the `Scores` of the same file on benchmarks.
+        paired: the `PairedTests` of the file against the champion.
+        dataset: the data set's folder, for how old its rows are.
     """
     with stage("gate") as report:
         policy = read_settings(Policy, settings, where="the gate's policy (gate.yaml)")
+        signer = load_signer()  # first: without a key nothing is judged
+        quantized, now = Scores.read(scores_quantized), datetime.now(UTC)
         verdict = decide(
             Scores.read(scores_tuned),
-            Scores.read(scores_quantized),
+            quantized,
             Parity.read(parity),
             _champion_scores(name),
             policy,
+            paired=PairedTests.read(paired) if paired else None,
+            more=[Scores.read(each) for each in (scores_safety, scores_benchmarks) if each],
+            newest_row=newest_row(dataset, quantized) if dataset else None,
+            granted=granted(policy.waivers),
+            name=name,
+            now=now,
         )
-        verdict.write(blessing)
+        judged = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        stamp(replace(verdict, judged=judged), BLESSING, signer).write(blessing)
         report.verdict(_summary(verdict))
     return verdict.passed
 
@@ -65,6 +106,49 @@ def refuse(blessing: Path) -> None:
         report.verdict("nothing to refuse")
 
 
+def granted(waivers: tuple[Waiver, ...]) -> list[Granted]:
+    """Looks at the signatures of waivers; each must be of the person whom it names.
+
+    Raises:
+        SigningKeyError: if there are waivers, but no keyring to look with.
+    """
+    keyring = load_keyring() if waivers else Keyring()
+    return [Granted(waiver, _fault(waiver, keyring)) for waiver in waivers]
+
+
+def newest_row(dataset: Path, scored: Scores) -> datetime | None:
+    """Gives when the newest training row was written; None if no row tells, or one is odd.
+
+    Raises:
+        DigestError: if the scores are not of this data set, or one of its files was changed.
+    """
+    Manifest.verified(dataset)
+    data = Dataset.read(dataset / DATASET_NAME)
+    if data.split(scored.split).digest != scored.data_digest:
+        raise DigestError(
+            f"the data set has the {scored.split} split {data.split(scored.split).digest}, "
+            f"the file was scored on {scored.data_digest}.",
+            remedy="Hand on the outputs of one run.",
+        )
+    return max(_times(dataset / data.split(_TRAIN).file), default=None)
+
+
+def _times(file: Path) -> Iterator[datetime]:
+    for row in read_rows(file):
+        if row.time and (read := moment(row.time)):
+            yield read
+
+
+def _fault(waiver: Waiver, keyring: Keyring) -> str:
+    try:
+        signed_by = check_stamp(waiver, WAIVER, keyring)
+    except (FormatError, SignatureError, SigningKeyError) as error:
+        return f"{error.code}, {error.message}"
+    if signed_by.owner != waiver.who:
+        return f"it is signed by {signed_by.owner}"
+    return ""
+
+
 def _champion_scores(name: str) -> Scores | None:
     if not Ledger.exists(state()):
         return None
@@ -74,6 +158,8 @@ def _champion_scores(name: str) -> Scores | None:
 
 
 def _summary(verdict: Blessing) -> str:
-    if verdict.passed:
-        return f"blessed, {len(verdict.checks)} of {len(verdict.checks)} checks passed"
-    return f"refused: {'; '.join(verdict.reasons)}"
+    if not verdict.passed:
+        return f"refused: {'; '.join(verdict.reasons)}"
+    passed, total = sum(check.passed for check in verdict.checks), len(verdict.checks)
+    waived = f", {len(verdict.waivers)} waived" if verdict.waivers else ""
+    return f"blessed, {passed} of {total} checks passed{waived}"

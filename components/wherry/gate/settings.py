@@ -2,18 +2,43 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-SHARES: Final = frozenset({"accuracy", "label_accuracy", "macro_f1", "f1", "exact_match"})
-"""Metrics that are shares in [0, 1]; more is better."""
-SPEEDS: Final = frozenset({"decode_speed"})
-"""Metrics without an upper end; more is better."""
-COSTS: Final = frozenset({"size", "peak_memory", "first_token"})
-"""Metrics without an upper end; less is better."""
+from wherry.contracts.blessing import Waiver
+from wherry.gate.metrics import SPEEDS, has_direction, is_share, less_is_better
 
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*(/\S.*)?")
+_KINDS: Final = ("floors", "ceilings", "every", "champion", "quantization")
+_NEVER_ZERO: Final = ("floors", "every")
+"""Rules in which 0 would be one that cannot fail."""
+EACH: Final = "*"
+"""Ends the beginning of a slice's name: ``accuracy/group=*`` is each group."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules that hold together, as one alternative of `any_of` or one part of `all_of`."""
+
+    floors: Mapping[str, float] = field(default_factory=dict)
+    """Least value of the quantized file's metric, in the metric's unit; shares in (0, 1]."""
+    ceilings: Mapping[str, float] = field(default_factory=dict)
+    """Greatest value, in the metric's unit."""
+    every: Mapping[str, float] = field(default_factory=dict)
+    """Least value of each slice of a metric: ``f1: 0.5`` is every class."""
+    champion: Mapping[str, float] = field(default_factory=dict)
+    """How much worse than the champion's a metric may be, in the metric's unit."""
+    quantization: Mapping[str, float] = field(default_factory=dict)
+    """How much of a metric may be lost from the tuned model to the quantized file."""
+    all_of: "tuple[Rules, ...] | None" = None
+    """Parts that must all hold."""
+    any_of: "tuple[Rules, ...] | None" = None
+    """Alternatives of which one must hold."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant; as `Policy`."""
+        check_rules(self)
 
 
 @dataclass(frozen=True)
@@ -28,14 +53,25 @@ class Policy:
     """Least value of the quantized file's metric, in the metric's unit; shares in (0, 1]."""
     ceilings: Mapping[str, float] = field(default_factory=dict)
     """Greatest value, in the metric's unit: ``size`` and ``peak_memory`` in bytes,
-    ``first_token`` in ms."""
+    ``first_token`` in ms, ``jailbreak_rate`` and its like in [0, 1]."""
+    every: Mapping[str, float] = field(default_factory=dict)
+    """Least value of each slice of a metric: ``f1: 0.5`` is every class,
+    ``accuracy/group=*: 0.5`` every group. No such slice fails."""
     champion: Mapping[str, float] = field(default_factory=dict)
     """How much worse than the champion's a metric may be, in the metric's unit."""
     quantization: Mapping[str, float] = field(default_factory=dict)
     """How much of a metric may be lost from the tuned model to the quantized file."""
+    all_of: tuple[Rules, ...] | None = None
+    """Groups of rules that must all hold, each as above; an empty list is refused."""
+    any_of: tuple[Rules, ...] | None = None
+    """Groups of rules of which one must hold; an empty list is refused."""
     use: Literal["value", "low"] = "value"
     """What floors, ceilings and the champion are compared with: the measured value, or the
     worse end of its 95% interval. A metric without an interval then fails its floor."""
+    significance: Literal["none", "not worse", "better"] = "none"
+    """What must be shown against the champion, row by row: nothing but the margin; that it is
+    not worse beyond the margin (95% interval of the paired difference); or, besides, that it
+    is better (after the correction over all tests)."""
     champion_on_other_data: Literal["fail", "skip"] = "fail"
     """What to do when the champion was scored on other test data, or not on this metric:
     refuse, or judge by the other rules alone."""
@@ -43,6 +79,17 @@ class Policy:
     """The data split that the scores must be of."""
     min_rows: int = 30
     """Fewest rows that a share over all rows may stand on."""
+    min_slice_rows: int = 1
+    """Fewest rows that a share of one slice may stand on."""
+    max_data_age_days: float | None = None
+    """Days since the newest row of the training data was written, at most; rows without a time
+    fail it. None asks for nothing."""
+    required_approvals: tuple[str, ...] = ()
+    """Roles in which a person must approve a blessed file before it is deployed, such as
+    ``clinical safety``."""
+    waivers: tuple[Waiver, ...] = ()
+    """Signed exceptions, as ``wherry gate waive`` writes them. They are no part of the policy's
+    digest: each names the policy that it is an exception to."""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant.
@@ -50,13 +97,23 @@ class Policy:
         Raises:
             ValueError: naming the field, the value and what was expected.
         """
-        if not self.floors:
+        if not _asks_quality(self):
             raise ValueError("floors must name at least one metric, such as accuracy: 0.6")
-        if self.min_rows < 2:
-            raise ValueError(f"min_rows must be at least 2, got {self.min_rows}")
-        for rule in ("floors", "ceilings", "champion", "quantization"):
-            for key, number in getattr(self, rule).items():
-                _check(rule, key, number)
+        for name, least in (("min_rows", 2), ("min_slice_rows", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        age = self.max_data_age_days
+        if age is not None and not (math.isfinite(age) and age > 0):
+            raise ValueError(f"max_data_age_days must be in (0, ∞), got {age}")
+        if self.significance != "none" and not any(
+            "champion." in name for name in rule_names(self)
+        ):
+            raise ValueError(
+                f"significance {self.significance!r} needs a rule on the champion to be about, "
+                "such as champion: {accuracy: 0.02}"
+            )
+        _check_roles(self.required_approvals)
+        check_rules(self)
 
 
 def metric_of(key: str) -> tuple[str, str]:
@@ -65,26 +122,78 @@ def metric_of(key: str) -> tuple[str, str]:
     return metric, slice
 
 
-def _check(rule: str, key: str, number: float) -> None:
-    where = f"{rule}.{key}"
+def rule_names(rules: Rules | Policy, path: str = "") -> Iterator[str]:
+    """Gives where each rule stands, such as ``floors.accuracy`` or ``any_of[1].every.f1``."""
+    for kind in _KINDS:
+        yield from (f"{path}{kind}.{key}" for key in getattr(rules, kind))
+    for kind in ("all_of", "any_of"):
+        for number, group in enumerate(getattr(rules, kind) or ()):
+            yield from rule_names(group, f"{path}{kind}[{number}].")
+    if isinstance(rules, Policy) and rules.max_data_age_days is not None:
+        yield "max_data_age_days"
+
+
+def check_rules(rules: Rules | Policy) -> None:
+    """Refuses rules that cannot be meant, or that ask for nothing.
+
+    Raises:
+        ValueError: naming the rule, the value and what was expected.
+    """
+    for kind in _KINDS:
+        for key, number in getattr(rules, kind).items():
+            _check(kind, key, number)
+    for kind in ("all_of", "any_of"):
+        groups = getattr(rules, kind)
+        if groups is not None and not groups:
+            raise ValueError(f"{kind} has no group of rules: it would hold of any model")
+    if isinstance(rules, Rules) and not any(rule_names(rules)):
+        raise ValueError("a group of rules asks for nothing: name at least one rule in it")
+
+
+def _asks_quality(rules: Rules | Policy) -> bool:
+    """Says whether a model must show some quality, whichever alternative is taken."""
+    return bool(
+        rules.floors
+        or rules.every
+        or any(map(_asks_quality, rules.all_of or ()))
+        or (rules.any_of and all(map(_asks_quality, rules.any_of)))
+    )
+
+
+def _check(kind: str, key: str, number: float) -> None:
+    where = f"{kind}.{key}"
     if not _KEY.fullmatch(key):
         raise ValueError(f"{where} is no metric: expected METRIC or METRIC/SLICE")
-    metric, _ = metric_of(key)
-    _check_direction(rule, metric, where)
-    top = 1.0 if metric in SHARES else math.inf
-    # A floor or a ceiling of 0 would be a rule that cannot fail, or cannot be kept.
-    low_ok = number > 0 if rule in ("floors", "ceilings") else number >= 0
-    if not (math.isfinite(number) and low_ok and number <= top):
-        least = "(0" if rule in ("floors", "ceilings") else "[0"
-        end = "1]" if metric in SHARES else "∞)"
-        raise ValueError(f"{where} must be in {least}, {end}, got {number}")
+    metric, slice = metric_of(key)
+    if kind == "every" and slice and not slice.endswith(EACH):
+        raise ValueError(f"{where} is one slice: put it under floors, or write {key}{EACH}")
+    _check_direction(kind, metric, where)
+    _check_range(kind, metric, where, number)
 
 
-def _check_direction(rule: str, metric: str, where: str) -> None:
-    if rule == "floors" and metric in COSTS:
+def _check_range(kind: str, metric: str, where: str, number: float) -> None:
+    share = is_share(metric)
+    # A rate may be asked to be nothing at all, a size may not.
+    zero = kind not in _NEVER_ZERO and (kind != "ceilings" or share)
+    low_ok = number >= 0 if zero else number > 0
+    if not (math.isfinite(number) and low_ok and number <= (1.0 if share else math.inf)):
+        allowed = f"{'[' if zero else '('}0, {'1]' if share else '∞)'}"
+        raise ValueError(f"{where} must be in {allowed}, got {number}")
+
+
+def _check_direction(kind: str, metric: str, where: str) -> None:
+    if kind in ("floors", "every") and less_is_better(metric):
         raise ValueError(f"{where} asks for a cost to be high: put it under ceilings")
-    if rule == "ceilings" and metric in SHARES | SPEEDS:
+    if not has_direction(metric):
+        if kind in ("champion", "quantization"):
+            raise ValueError(f"{where}: whether more of it is better, nobody can say")
+        return
+    quality = metric in SPEEDS or (is_share(metric) and not less_is_better(metric))
+    if kind == "ceilings" and quality:
         raise ValueError(f"{where} asks for quality to be low: put it under floors")
-    if rule in ("champion", "quantization") and metric not in SHARES | SPEEDS | COSTS:
-        known = ", ".join(sorted(SHARES | SPEEDS | COSTS))
-        raise ValueError(f"{where}: whether more is better is known of {known} only")
+
+
+def _check_roles(roles: tuple[str, ...]) -> None:
+    for role in roles:
+        if not role.strip() or roles.count(role) > 1:
+            raise ValueError(f"required_approvals must be different roles, got {role!r}")

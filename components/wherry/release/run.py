@@ -9,6 +9,7 @@ from wherry.contracts import (
     Dataset,
     ModelRef,
     Scores,
+    check_approvals,
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
@@ -21,7 +22,7 @@ from wherry.progress import stage
 from wherry.release.settings import ReleaseSettings
 from wherry.release.step import Parts, check
 from wherry.release.step import release as release_parts
-from wherry.signing import load_keyring, load_signer
+from wherry.signing import BLESSING, check_stamp, load_keyring, load_signer
 from wherry.workspace import state
 
 
@@ -77,6 +78,9 @@ def run(
             blessing=Blessing.read(blessing),
         )
         check(parts)
+        check_stamp(parts.blessing, BLESSING, load_keyring())
+        if chosen.promote:
+            check_approvals(parts.blessing)
         with Ledger.open(state()) as ledger:
             made = release_parts(
                 ledger,

@@ -181,6 +181,8 @@ def _candidate(
         blessing_digest=digest_record(parts.blessing),
         policy_digest=parts.blessing.policy_digest,
         code=code,
+        teacher_digest=parts.adapter.teacher_digest,
+        start_digest=parts.adapter.start_digest,
     )
     return Candidate(
         name=name,

@@ -1,0 +1,44 @@
+"""Refuses to run what the gate did not bless: no signature of a trusted key, no deployment."""
+
+from pathlib import Path
+
+from wherry.contracts import Blessing, Release, check_approvals
+from wherry.contracts.errors import DigestError, GateRefusedError
+from wherry.ledger import Ledger, check_blessing
+from wherry.signing import BLESSING, check_stamp, load_keyring
+from wherry.workspace import state
+
+
+def check_blessed(release: Release, blessing: Path | None) -> None:
+    """Refuses a release without a blessing of this very file.
+
+    Args:
+        release: what is to run.
+        blessing: the run's `Blessing`; None for the one that the version was released on.
+
+    Raises:
+        GateRefusedError: if there is none, or it is a refusal.
+        DigestError: if it is of another file.
+        SignatureError, SigningKeyError: if no trusted key signed it as it is.
+        ApprovalError: if a person must approve it first.
+    """
+    found = Blessing.read(blessing) if blessing else _recorded(release)
+    check_blessing(found)
+    if found.model_digest != release.digest:
+        raise DigestError(
+            f"the blessing is of {found.model_digest}, {release.name} version {release.version} "
+            f"is {release.digest}.",
+            remedy="Hand on the blessing of the run that made this release.",
+        )
+    check_stamp(found, BLESSING, load_keyring())
+    check_approvals(found)
+
+
+def _recorded(release: Release) -> Blessing:
+    if not Ledger.exists(state()):
+        raise GateRefusedError(
+            f"There is no blessing for {release.name} version {release.version}, and no ledger.",
+            remedy="Hand over the gate's blessing with the release.",
+        )
+    with Ledger.open(state()) as ledger:
+        return ledger.blessing_of(release.name, release.version)

@@ -1,0 +1,55 @@
+"""What is known of a metric by its name: its range, and whether more of it is better."""
+
+import re
+from typing import Final
+
+from wherry.contracts.scores import LESS_IS_BETTER, NEITHER_IS_BETTER
+
+SHARES: Final = frozenset(
+    {
+        *("accuracy", "label_accuracy", "exact_match", "token_f1", "valid_json", "schema_valid"),
+        *("precision", "recall", "f1"),
+        *(f"{mean}_{of}" for mean in ("macro", "micro", "weighted") for of in ("f1", "precision")),
+        *(f"{mean}_recall" for mean in ("macro", "micro", "weighted")),
+        *("bleu", "chrf", "rouge_1", "rouge_2", "rouge_l"),
+        *("calibration_error", "refusal_rate"),
+    }
+)
+"""Metrics that are shares in [0, 1]; by the names of `wherry.evaluate`."""
+SPEEDS: Final = frozenset({"decode_speed"})
+"""Metrics without an upper end; more is better."""
+COSTS: Final = LESS_IS_BETTER
+"""Metrics of which less is better."""
+
+_SHARE_ENDS: Final = ("_acc", "_acc_norm", "_exact_match", "_f1", "_rate")
+"""Of a benchmark's metrics, such as ``hellaswag_acc_norm``, and of rates of safety."""
+_COST_ENDS: Final = ("perplexity", "_loss", "bits_per_byte", "latency")
+_QUANTILE: Final = re.compile(r"_p\d{1,3}$")
+"""``first_token_p95`` is a time as ``first_token`` is."""
+_UNITS: Final = {
+    "decode_speed": "tokens/s",
+    "first_token": "ms",
+    "peak_memory": "bytes",
+    "size": "bytes",
+}
+
+
+def is_share(metric: str) -> bool:
+    """Says whether a metric lies in [0, 1]."""
+    return metric in SHARES or metric.endswith(_SHARE_ENDS)
+
+
+def less_is_better(metric: str) -> bool:
+    """Says whether a smaller value is the better one."""
+    plain = _QUANTILE.sub("", metric)
+    return plain in COSTS or plain.endswith(_COST_ENDS)
+
+
+def has_direction(metric: str) -> bool:
+    """Says whether more or less of it is better at all."""
+    return metric not in NEITHER_IS_BETTER
+
+
+def unit_of(metric: str) -> str | None:
+    """Gives the unit that a metric is measured in, empty for a share; None if nobody knows."""
+    return "" if is_share(metric) else _UNITS.get(_QUANTILE.sub("", metric))
