@@ -13,6 +13,7 @@ from kfp import dsl, kubernetes
 from wherry.base.component import fetch_base
 from wherry.deploy.component import deploy
 from wherry.evaluate.component import evaluate
+from wherry.evaluate.paired.component import compare_champion
 from wherry.gate.component import gate, refuse
 from wherry.ingest.component import ingest
 from wherry.quantize.component import quantize
@@ -32,6 +33,7 @@ STAGES = (
     "evaluate tuned",
     "quantize",
     "evaluate quantized",
+    "compare",
     "gate",
     "release",
     "deploy",
@@ -119,10 +121,18 @@ def build(target: Target = "local") -> Callable[..., Any]:
             dataset=dataset, model=gguf, base=base, subject="quantized", settings=evaluate_settings
         )
         final.set_display_name("evaluate quantized")
+        rivals = compare_champion(
+            challenger_scores=final.outputs["scores"],
+            challenger_predictions=final.outputs["predictions"],
+            name=name,
+        )
+        stateful(rivals.set_display_name("compare"))
         verdict = gate(
             scores_tuned=after.outputs["scores"],
             scores_quantized=final.outputs["scores"],
             parity=shipped.outputs["parity"],
+            paired=rivals.output,
+            dataset=dataset,
             name=name,
             settings=gate_settings,
         )
@@ -135,6 +145,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
             "scores_tuned": after.outputs["scores"],
             "scores_quantized": final.outputs["scores"],
             "parity": shipped.outputs["parity"],
+            "ladder": shipped.outputs["ladder"],
             "blessing": verdict.outputs["blessing"],
         }
         # If and Else, never a lone If: KFP's local runner skips that one without a word.
@@ -147,22 +158,27 @@ def build(target: Target = "local") -> Callable[..., Any]:
                 scores_tuned=after.outputs["scores"],
                 base=base,
                 adapter=adapter,
+                predictions=final.outputs["predictions"],
                 name=name,
                 run_settings=run_settings,
                 code=code,
             )
             stateful(version.set_display_name("release"))
-            live = deploy(
-                release=version.outputs["release"], dataset=dataset, settings=deploy_settings
-            )
-            stateful(live.set_display_name("deploy"))
-            page = report(
-                **seen,
-                name=name,
-                release=version.outputs["release"],
-                deployment=live.outputs["deployment"],
-            )
-            page.set_caching_options(False).set_display_name("report")
+            released = {**seen, "name": name, "release": version.outputs["release"]}
+            with dsl.If(version.outputs["Output"] == True, name="live"):  # noqa: E712 - builds a node
+                live = deploy(
+                    release=version.outputs["release"],
+                    dataset=dataset,
+                    blessing=verdict.outputs["blessing"],
+                    settings=deploy_settings,
+                )
+                stateful(live.set_display_name("deploy"))
+                page = report(**released, deployment=live.outputs["deployment"])
+                page.set_caching_options(False).set_display_name("report")
+            # The run ends here, and holds nothing: `wherry approve` lets the version go live.
+            with dsl.Else(name="waiting"):
+                page = report(**released)
+                page.set_caching_options(False).set_display_name("report")
         with dsl.Else(name="refused"):
             page = report(**seen, name=name)
             page.set_caching_options(False).set_display_name("report")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.logs import fill, keys, open_log
-from tests.fakes.releases import NAME, candidate, source
+from tests.fakes.releases import NAME, approve, candidate, source
 from wherry.contracts import Dataset, Split, digest_bytes, digest_file
 from wherry.contracts.dataset import Cleaned
 from wherry.contracts.errors import DigestError, MissingError, SettingsError
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger.register(replace(given, dataset=DATA, settings=SETTINGS))
         ledger.switch(CHAMPION, NAME, 1, expected_generation=0, reason="better, said <b>Ann</b>")
     with open_log(path, actor=Actor("bob", "human", "os-user")) as ledger:
-        ledger.approve(NAME, 1, meaning="reviewed | released\nfor use")
+        approve(ledger, 1, meaning="reviewed | released\nfor use")
     fill(path, 1, first=2)
     return path
 

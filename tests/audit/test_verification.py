@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.logs import fill, forge, open_log, rewrite
-from tests.fakes.releases import NAME
+from tests.fakes.releases import NAME, approve
 from wherry.contracts import digest_bytes
 from wherry.ledger import Actor, Verification, canonical
 from wherry.ledger.chain import examined
@@ -18,7 +18,7 @@ def standing(tmp_path: Path) -> Path:
     """Two versions, live in turn; the first was approved, and then retired for good."""
     path = fill(tmp_path, 3)
     with open_log(tmp_path, actor=Actor("bob", "human", "os-user")) as ledger:
-        ledger.approve(NAME, 1, meaning="reviewed and released for use")
+        approve(ledger, 1, meaning="reviewed and released for use")
         ledger.withdraw(NAME, 1, "revoke", reason="unfit")
     return path
 

@@ -1,6 +1,8 @@
 """What an on-call engineer types: promote, rollback, approve, and the questions about versions."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,11 @@ from click.testing import CliRunner, Result
 
 from tests.fakes.releases import NAME, candidate
 from wherry.cli import cli
-from wherry.ledger import CHAMPION, Ledger
+from wherry.contracts import digest_record
+from wherry.contracts.errors import ApprovalError, SettingsError, SigningKeyError
+from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.release import moves
+from wherry.signing import KeyFolder, load_keyring
 
 
 @pytest.fixture
@@ -17,6 +22,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two versions, the second one live."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WHERRY_HOME", raising=False)
+    monkeypatch.delenv("WHERRY_KEYS", raising=False)
     with Ledger.open(tmp_path / ".wherry") as ledger:
         for content in (b"1", b"2"):
             release = ledger.register(candidate(ledger, tmp_path, content))
@@ -91,14 +97,65 @@ def test_retire_and_revoke(workspace: Path) -> None:
 
 @pytest.mark.parametrize("word", [NAME, f"{NAME}:", f"{NAME}:0", f"{NAME}:x", ":1"])
 def test_what_names_no_version_is_a_usage_error(workspace: Path, word: str) -> None:
-    from wherry.contracts.errors import SettingsError
-
     with pytest.raises(SettingsError, match="names no version"):
         call("models", "show", word)
 
 
-def test_the_author_cannot_approve(workspace: Path) -> None:
-    from wherry.contracts.errors import ApprovalError
+@pytest.fixture
+def waiting(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A third version that waits for two people; the command line is Bo's, with a key of his."""
+    with Ledger.open(workspace / ".wherry") as ledger:
+        made = candidate(ledger, workspace, b"3")
+        blessing = replace(made.blessing, required_approvals=("medical", "release"))
+        lineage = replace(made.lineage, blessing_digest=digest_record(blessing))
+        ledger.register(replace(made, blessing=blessing, lineage=lineage))
+    KeyFolder(workspace / ".wherry" / "keys").init("bo", datetime.now(UTC))
+    become("bo", monkeypatch)
+    return workspace
 
-    with pytest.raises(ApprovalError):
-        call("approve", f"{NAME}:1", "--meaning", "fine")
+
+def become(who: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Actor(who, "human", "os-user")
+    monkeypatch.setattr("wherry.ledger.store.process_actor", lambda: actor)
+
+
+def test_the_last_approval_lets_a_version_go_live(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = call("approve", f"{NAME}:3", "--meaning", "reviewed", "--as", "medical")
+    assert "the approval of release" in result.output
+    assert champion(waiting) == 2
+    with pytest.raises(ApprovalError, match="the approval of release"):
+        call("promote", f"{NAME}:3", "--reason", "now")
+    KeyFolder(waiting / ".wherry" / "keys").rotate(datetime.now(UTC), owner="cy")
+    become("cy", monkeypatch)
+    result = call("approve", f"{NAME}:3", "--meaning", "released", "--as", "release")
+    assert result.output.endswith("It is champion now.\n")
+    assert champion(waiting) == 3
+    with Ledger.open(waiting / ".wherry") as ledger:
+        assert [one.who for one in ledger.approvals(NAME, 3)] == ["bo", "cy"]
+        keyring = load_keyring(waiting / ".wherry" / "keys")
+        assert len(moves.approved(ledger, NAME, 3, keyring)) == 2
+        assert ledger.verify().ok
+    assert "as medical: reviewed" in call("models", "show", f"{NAME}:3").output
+
+
+def test_a_part_must_be_named_where_several_are_asked(waiting: Path) -> None:
+    with pytest.raises(ApprovalError, match="medical, release; none was named"):
+        call("approve", f"{NAME}:3", "--meaning", "fine")
+
+
+def test_without_a_key_nobody_approves(waiting: Path) -> None:
+    KeyFolder(waiting / ".wherry" / "keys").path.unlink()
+    with pytest.raises(SigningKeyError):
+        call("approve", f"{NAME}:3", "--meaning", "fine", "--as", "medical")
+
+
+def test_the_author_cannot_approve(waiting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.open(waiting / ".wherry") as ledger:
+        rows = list(ledger.audit())
+    author = rows[0].actor
+    assert author is not None
+    become(author.id, monkeypatch)
+    with pytest.raises(ApprovalError, match="nobody approves|cannot approve"):
+        call("approve", f"{NAME}:3", "--meaning", "fine", "--as", "medical")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wherry.contracts import (
+    Approval,
     Blessing,
     Check,
     Code,
@@ -23,7 +24,7 @@ from wherry.contracts import (
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.model import MODEL_NAME
 from wherry.contracts.parity import Comparison, Parity
-from wherry.ledger import Candidate, Ledger
+from wherry.ledger import Candidate, Ledger, approval_part
 from wherry.signing import BLESSING, KeyFolder, stamp
 
 NAME = "icd10-triage"
@@ -96,6 +97,22 @@ def blessing(shipped: Scores, champion: Digest | None = None) -> Blessing:
         checks=(kept,),
         champion_digest=champion,
     )
+
+
+def approve(
+    ledger: Ledger, version: int, *, meaning: str = "reviewed", role: str = "", who: str = ""
+) -> Approval:
+    """Approves a version as the ledger's actor, with nothing signed: the ledger looks at no key."""
+    blessed = ledger.blessing_of(NAME, version)
+    given = Approval(
+        role=approval_part(blessed, role),
+        model_digest=blessed.model_digest,
+        policy_digest=blessed.policy_digest,
+        who=who or ledger.actor.id,
+        meaning=meaning,
+        given=ledger.now(),
+    )
+    return ledger.approve(NAME, version, given)
 
 
 def source() -> Source:

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.fakes.releases import NAME, candidate
+from tests.fakes.releases import NAME, approve, candidate
 from wherry.contracts import digest_record
 from wherry.contracts.errors import ApprovalError, ConflictError, MissingError, WithdrawnError
 from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger
@@ -66,7 +66,7 @@ class Protocol(RuleBasedStateMachine):
     def approve(self, who: str, version: int) -> None:
         one = self.versions.get(version)
         try:
-            self.ledgers[who].approve(NAME, version, meaning="reviewed")
+            approve(self.ledgers[who], version)
         except MissingError:
             assert one is None
         except WithdrawnError:
@@ -170,4 +170,4 @@ def _asked(made: Candidate) -> Candidate:
 
 
 TestProtocol = Protocol.TestCase
-TestProtocol.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestProtocol.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)

@@ -122,8 +122,10 @@ def test_release_and_deploy_are_reachable_through_the_gate_alone(
     }
     released = [tasks for tasks in branches.values() if "release" in tasks]
     refused = [tasks for tasks in branches.values() if "refuse" in tasks]
-    assert len(released) == len(refused) == 1
-    assert "deploy" in released[0]
+    live = [tasks for tasks in branches.values() if "deploy" in tasks]
+    assert len(released) == len(refused) == len(live) == 1
+    assert any(task.startswith("condition") for task in released[0])  # deploying hangs on it
+    assert "refuse" not in live[0]
     assert not {"release", "deploy"} & refused[0]
 
 
@@ -136,7 +138,7 @@ def test_what_depends_on_the_store_is_never_cached(compiled: dict[str, Path]) ->
         for name, task in dag["tasks"].items()
         if task.get("cachingOptions", {}).get("enableCache")
     }
-    assert not {"gate", "release", "deploy", "report", "refuse"} & cached
+    assert not {"compare-champion", "gate", "release", "deploy", "report", "refuse"} & cached
     assert {"ingest", "tune", "quantize"} <= cached
 
 
@@ -154,6 +156,6 @@ def test_the_counted_stages_are_those_of_a_blessed_run(compiled: dict[str, Path]
         if dag is not refused
         for task in dag["tasks"].values()
         if "condition" not in task["taskInfo"]["name"]
-        and task["taskInfo"]["name"] not in ("blessed", "refused")
+        and task["taskInfo"]["name"] not in ("blessed", "refused", "live", "waiting")
     }
     assert shown == set(load_pipeline(PIPELINE).STAGES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, candidate
+from tests.fakes.releases import NAME, approve, candidate
 from wherry.contracts import Deployment, Release, digest_record
 from wherry.contracts.errors import (
     ApprovalError,
@@ -127,7 +127,7 @@ def test_a_revoked_version_never_comes_back(ledger: Ledger, add: Add, by: By) ->
     with pytest.raises(WithdrawnError, match="v2 is revoked"):
         moves.promote(ledger, NAME, 2, reason="again")
     with pytest.raises(WithdrawnError, match="v2 is revoked"):
-        by(BO).approve(NAME, 2, meaning="reviewed")
+        approve(by(BO), 2, meaning="reviewed")
     assert ledger.verify().ok
 
 
@@ -184,13 +184,13 @@ def test_an_unapproved_version_is_unreachable(ledger: Ledger, tmp_path: Path, by
         with pytest.raises(ApprovalError, match="medical, release"):
             moves.promote(ledger, NAME, version, alias=alias, reason="now")
     bo = by(BO)
-    bo.approve(NAME, version, meaning="clinically reviewed", role="medical")
+    approve(bo, version, meaning="clinically reviewed", role="medical")
     # One person is one approval, whatever parts they take.
-    bo.approve(NAME, version, meaning="and released", role="release")
+    approve(bo, version, meaning="and released", role="release")
     with pytest.raises(ApprovalError, match="the approval of release"):
         moves.promote(ledger, NAME, version, reason="now")
     cy = by(Actor("cy", "human", "os-user"))
-    cy.approve(NAME, version, meaning="released for use", role="release")
+    approve(cy, version, meaning="released for use", role="release")
     assert ledger.missing_approval(NAME, version) == ""
     moves.promote(ledger, NAME, version, reason="approved")
     assert champion(ledger) == version
@@ -200,21 +200,21 @@ def test_an_unapproved_version_is_unreachable(ledger: Ledger, tmp_path: Path, by
 def test_nobody_approves_what_is_their_own(ledger: Ledger, tmp_path: Path, by: By) -> None:
     version = ledger.register(asked(candidate(ledger, tmp_path, b"1"), "release")).version
     with pytest.raises(ApprovalError, match="'ana' made"):
-        ledger.approve(NAME, version, meaning="fine")
+        approve(ledger, version, meaning="fine")
     with pytest.raises(ApprovalError, match="is a service"):
-        by(CI).approve(NAME, version, meaning="fine")
+        approve(by(CI), version, meaning="fine")
     assert ledger.approvals(NAME, version) == ()
 
 
 def test_an_approval_given_twice_is_one(ledger: Ledger, tmp_path: Path, by: By) -> None:
     version = ledger.register(asked(candidate(ledger, tmp_path, b"1"), "release")).version
     bo = by(BO)
-    first = bo.approve(NAME, version, meaning="reviewed")
-    assert bo.approve(NAME, version, meaning="reviewed again") == first
+    first = approve(bo, version, meaning="reviewed")
+    assert approve(bo, version, meaning="reviewed again") == first
     assert [row.action for row in ledger.audit()] == ["register", "approve"]
     assert first.role == "release"
     with pytest.raises(ApprovalError, match="'boss' is none of them"):
-        by(BO).approve(NAME, version, meaning="fine", role="boss")
+        approve(by(BO), version, meaning="fine", role="boss")
 
 
 def test_the_roles_policy_is_held_against_each_change(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_the_roles_policy_is_held_against_each_change(tmp_path: Path) -> None:
         with pytest.raises(RoleError, match="'bo' may not register"):
             bo.register(candidate(bo, tmp_path, b"3"))
         with pytest.raises(RoleError, match="nobody"):
-            bo.approve(NAME, 1, meaning="fine")
+            approve(bo, 1, meaning="fine")
         for version in (1, 2):
             moves.promote(bo, NAME, version, reason="better")
         assert moves.roll_back(ana, NAME, reason="worse").version == 1

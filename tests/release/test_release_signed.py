@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, RunFiles, blessing, run_files
+from tests.fakes.releases import NAME, RunFiles, approve, blessing, run_files
 from wherry.contracts import Blessing, Scores
 from wherry.contracts.errors import (
     ApprovalError,
@@ -15,7 +15,7 @@ from wherry.contracts.errors import (
     SigningKeyError,
     WherryError,
 )
-from wherry.ledger import Ledger
+from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.release.run import run
 from wherry.signing import BLESSING, WAIVER, KeyFolder, stamp
 
@@ -29,13 +29,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFiles:
     return run_files(tmp_path / "run")
 
 
-def release(files: RunFiles, settings: str = "") -> Path:
+def release(files: RunFiles, settings: str = "") -> bool:
     out = files.blessing.with_name("release.json")
-    run(
+    return run(
         *(files.gguf, files.blessing, files.dataset, files.scores_quantized, files.scores_tuned),
         *(files.base, files.adapter, out, NAME, settings),
     )
-    return out
 
 
 def unsigned(files: RunFiles) -> None:
@@ -80,7 +79,6 @@ def waiting(files: RunFiles) -> None:
         (of_a_stranger, SigningKeyError, "not trusted here"),
         (of_a_revoked_key, SigningKeyError, "was revoked"),
         (without_keys, SigningKeyError, "There is no key"),
-        (waiting, ApprovalError, "an approval as clinical safety"),
     ],
 )
 def test_a_blessing_that_is_not_good_releases_nothing(
@@ -99,12 +97,30 @@ def test_a_blessing_that_is_not_good_releases_nothing(
         assert ledger.releases() == ()
 
 
-def test_a_version_that_waits_for_its_approval_is_registered_and_not_promoted(
+def test_a_version_waits_for_its_approval_and_the_next_run_promotes_it(
     files: RunFiles, tmp_path: Path
 ) -> None:
     waiting(files)
-    release(files, '{"promote": false}')
-    with Ledger.open(tmp_path / ".wherry") as ledger:
+    assert release(files) is False
+    with Ledger.open(tmp_path / ".wherry", actor=Actor("bo", "human", "os-user")) as ledger:
         (made,) = ledger.releases()
         assert made.aliases == ()
-        assert ledger.blessing_of(NAME, 1).required_approvals == ("clinical safety",)
+        assert "clinical safety" in ledger.missing_approval(NAME, 1)
+        approve(ledger, 1)
+    assert release(files) is True
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        (made,) = ledger.releases()
+        assert made.aliases == (CHAMPION,)
+        assert ledger.verify().ok
+
+
+def test_an_approval_after_its_time_is_refused(files: RunFiles, tmp_path: Path) -> None:
+    made = blessing(Scores.read(files.scores_quantized))
+    asked = ("clinical safety",)
+    files.sign(replace(made, required_approvals=asked, approve_until="2026-01-01T00:00:00Z"))
+    assert release(files) is False
+    with (
+        Ledger.open(tmp_path / ".wherry", actor=Actor("bo", "human", "os-user")) as ledger,
+        pytest.raises(ApprovalError, match="was to be approved until 2026-01-01"),
+    ):
+        approve(ledger, 1)

@@ -14,7 +14,10 @@ from wherry.release import moves
 from wherry.release.mirror import differences
 from wherry.release.mirror import reconcile as reconcile_mirror
 from wherry.release.registries import mirrors, open_mirror
+from wherry.signing import load_keyring, load_signer
 from wherry.workspace import state
+
+_ALREADY = "Nothing more is missing; the champion is a newer version, so nothing was moved."
 
 reason_option = click.option("--reason", required=True, help="Why, for the audit.")
 
@@ -82,22 +85,28 @@ def rollback(name: str, reason: str, to: int, seen: int, as_json: bool) -> None:
 @click.argument("model")
 @click.option("--meaning", required=True, help='What you sign, such as "reviewed for use".')
 @click.option("--as", "role", default="", help="The part that you act in, if several are asked.")
+@click.option("--key", default="", help="The beginning of your key's id; the current one.")
 @json_option
 @debug_option
-def approve(model: str, meaning: str, role: str, as_json: bool) -> None:
-    """Approve MODEL (NAME:VERSION); once nothing more is missing it goes live.
+def approve(model: str, meaning: str, role: str, key: str, as_json: bool) -> None:
+    """Approve MODEL (NAME:VERSION) with your own key; the last approval lets it go live.
 
     Nobody approves what is their own: the author and the approver differ.
     """
     name, version = parse_version(model)
     with open_ledger() as ledger:
-        approval = ledger.approve(name, version, meaning=meaning, role=role)
+        signer = load_signer(key=key)
+        approval = moves.approve(ledger, name, version, meaning=meaning, role=role, signer=signer)
         missing = ledger.missing_approval(name, version)
+        went_live = not missing and _goes_live(ledger, name, version)
+    live = _followed(name, CHAMPION) if went_live else None
     if as_json:
-        print(json.dumps({**json.loads(approval.to_json()), "missing": missing}, indent=2))
+        found = {**json.loads(approval.to_json()), "missing": missing, "promoted": went_live}
+        print(json.dumps(found, indent=2))
         return
-    print(f"{approval.actor.id} approved {name} v{version}: {approval.meaning}")
-    print(missing or f'Nothing more is missing. Run: wherry promote {model} --reason "approved"')
+    print(f"{approval.who} approved {name} v{version}: {approval.meaning}")
+    where = f", served at {live.url}" if live else ""
+    print(missing or (f"It is champion now{where}." if went_live else _ALREADY))
 
 
 @click.command()
@@ -154,6 +163,16 @@ def reconcile(name: str, addresses: tuple[str, ...], apply: bool, as_json: bool)
         print(f"{name}: no difference")
     if any(not one.mended for _, one in found):
         raise SystemExit(1)
+
+
+def _goes_live(ledger: Ledger, name: str, version: int) -> bool:
+    """Promotes a version that was waiting for this; one that a newer version overtook waits on."""
+    at = ledger.alias(name, CHAMPION)
+    if at and at.version >= version:
+        return at.version == version
+    moves.approved(ledger, name, version, load_keyring())
+    moves.promote(ledger, name, version, reason="approved")
+    return True
 
 
 def _followed(name: str, alias: str) -> Deployment | None:

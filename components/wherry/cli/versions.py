@@ -12,9 +12,9 @@ from rich.table import Table
 
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
-from wherry.contracts import Metric, Release, Scores
+from wherry.contracts import Approval, Metric, Release, Scores
 from wherry.contracts.errors import SettingsError
-from wherry.ledger import CHAMPION, Approval, Pointed, alias_moves, pointed_at
+from wherry.ledger import CHAMPION, Pointed, alias_moves, pointed_at
 
 
 @click.command()
@@ -152,7 +152,7 @@ def _facts(
     yield "code", f"wherry {lineage.code.version} {lineage.code.commit[:12]}".strip()
     for one in approvals:
         part = f" as {one.role}" if one.role else ""
-        yield "approved", f"{_short(one.ts)} by {one.actor.id}{part}: {one.meaning}"
+        yield "approved", f"{_short(one.given)} by {one.who}{part}: {one.meaning}"
     if missing:
         yield "missing", missing
 

@@ -95,6 +95,8 @@ class Blessing(Record):
     """Those that excused a check, with their signatures."""
     required_approvals: tuple[str, ...] = ()
     """Roles that a person must approve it in before it is deployed."""
+    approve_until: str = ""
+    """Later approvals are refused; UTC, RFC 3339. Empty for no end."""
     envelope: str = ""
     """The signed statement: a DSSE envelope of this record without this field."""
     schema: Literal["wherry.blessing/1"] = "wherry.blessing/1"

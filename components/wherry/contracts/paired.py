@@ -41,15 +41,17 @@ class PairedTest:
 class PairedTests(Record):
     """All tests of one challenger against one champion."""
 
-    champion_digest: Digest
-    """Of the champion's model."""
+    champion_digest: Digest | None
+    """Of the champion's model; None if there is none yet, and then no test."""
     challenger_digest: Digest
     data_digest: Digest
     """Of the split's file that both were asked."""
     tests: tuple[PairedTest, ...]
-    champion_predictions: Digest
-    """Of the file that was compared."""
+    champion_predictions: Digest | None
+    """Of the file that was compared; None if there was none."""
     challenger_predictions: Digest
+    note: str = ""
+    """Why nothing could be tested; empty if it was."""
     correction: Literal["holm"] = "holm"
     schema: Literal["wherry.paired/1"] = "wherry.paired/1"
 

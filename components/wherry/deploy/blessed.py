@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from wherry.contracts import Blessing, Release, check_approvals
+from wherry.contracts import Approval, Blessing, Release, check_approvals
 from wherry.contracts.errors import DigestError, GateRefusedError
 from wherry.ledger import Ledger, check_blessing
-from wherry.signing import BLESSING, check_stamp, load_keyring
+from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp, load_keyring
 from wherry.workspace import state
 
 
@@ -30,8 +30,20 @@ def check_blessed(release: Release, blessing: Path | None) -> None:
             f"is {release.digest}.",
             remedy="Hand on the blessing of the run that made this release.",
         )
-    check_stamp(found, BLESSING, load_keyring())
-    check_approvals(found)
+    keyring = load_keyring()
+    check_stamp(found, BLESSING, keyring)
+    if found.required_approvals:
+        check_approvals(found, _approvals(release, keyring))
+
+
+def _approvals(release: Release, keyring: Keyring) -> tuple[Approval, ...]:
+    if not Ledger.exists(state()):
+        return ()
+    with Ledger.open(state()) as ledger:
+        given = ledger.approvals(release.name, release.version)
+    for approval in given:
+        check_stamp(approval, APPROVAL, keyring)
+    return given
 
 
 def _recorded(release: Release) -> Blessing:

@@ -87,6 +87,8 @@ def follow(name: str) -> Deployment | None:
     if wanted is None:
         return None
     with stage("deploy") as report:
+        with _given_back(wanted, recorded=True):
+            check_blessed(wanted, None)
         live = _deployed(wanted, 0, Plan.read(kept), report)
         report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
     return live

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -81,8 +81,13 @@ def run(
             name=name,
             now=now,
         )
-        judged = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-        stamp(replace(verdict, judged=judged), BLESSING, signer).write(blessing)
+        until = now + timedelta(days=policy.approval_days)
+        verdict = replace(
+            verdict,
+            judged=_written(now),
+            approve_until=_written(until) if verdict.required_approvals else "",
+        )
+        stamp(verdict, BLESSING, signer).write(blessing)
         report.verdict(_summary(verdict))
     return verdict.passed
 
@@ -155,6 +160,10 @@ def _champion_scores(name: str) -> Scores | None:
     with Ledger.open(state()) as ledger:
         live = ledger.release_at_alias(name, CHAMPION)
         return ledger.scores_of(name, live.version) if live else None
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _summary(verdict: Blessing) -> str:

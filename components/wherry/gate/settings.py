@@ -87,6 +87,8 @@ class Policy:
     required_approvals: tuple[str, ...] = ()
     """Roles in which a person must approve a blessed file before it is deployed, such as
     ``clinical safety``."""
+    approval_days: float = 14
+    """Days after the gate's verdict in which they must be given."""
     waivers: tuple[Waiver, ...] = ()
     """Signed exceptions, as ``wherry gate waive`` writes them. They are no part of the policy's
     digest: each names the policy that it is an exception to."""
@@ -112,6 +114,8 @@ class Policy:
                 f"significance {self.significance!r} needs a rule on the champion to be about, "
                 "such as champion: {accuracy: 0.02}"
             )
+        if not (math.isfinite(self.approval_days) and self.approval_days > 0):
+            raise ValueError(f"approval_days must be in (0, ∞), got {self.approval_days}")
         _check_roles(self.required_approvals)
         check_rules(self)
 

@@ -11,15 +11,14 @@ from wherry.ledger.records import (
     PREVIOUS,
     Actor,
     Alias,
-    Approval,
     AuditRow,
     Candidate,
     Circumstances,
     Verification,
 )
-from wherry.ledger.rules import check_blessing, check_label
+from wherry.ledger.rules import approval_part, check_blessing, check_label
 from wherry.ledger.shelves.stored import Stored
-from wherry.ledger.store import Ledger
+from wherry.ledger.store import Ledger, predictions_name
 
 __all__ = [
     "CHALLENGER",
@@ -27,7 +26,6 @@ __all__ = [
     "PREVIOUS",
     "Actor",
     "Alias",
-    "Approval",
     "Artifacts",
     "AuditRow",
     "Candidate",
@@ -37,8 +35,10 @@ __all__ = [
     "Stored",
     "Verification",
     "alias_moves",
+    "approval_part",
     "canonical",
     "check_blessing",
     "check_label",
     "pointed_at",
+    "predictions_name",
 ]

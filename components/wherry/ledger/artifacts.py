@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wherry.contracts import ArtifactRef, Digest, parse_uri
-from wherry.contracts.errors import SettingsError, UriError
+from wherry.contracts.errors import MissingError, SettingsError, UriError
 from wherry.ledger.shelves.folder import FolderShelf
 from wherry.ledger.shelves.stored import Stored
 
@@ -122,6 +122,15 @@ class Artifacts:
         """
         shelf, key = self._place(ref.uri)
         return shelf.verified(key, ref.digest, ref.size)
+
+    def find(self, digest: Digest, name: str) -> ArtifactRef | None:
+        """Gives a published file by what it is, or None if it is not there."""
+        key = f"sha256/{digest[7:9]}/{digest[7:]}/{name}"
+        try:
+            size = self._shelf.size(key)
+        except MissingError:
+            return None
+        return ArtifactRef(uri=f"{self._address}/{key}", digest=digest, size=size)
 
     def check_there(self, ref: ArtifactRef) -> None:
         """Asks whether a stored file is there, without hashing it.

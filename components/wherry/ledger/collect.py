@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from wherry.contracts import Digest
 from wherry.contracts.errors import SettingsError, StoreError
 from wherry.ledger.artifacts import Artifacts, digest_of
 from wherry.ledger.shelves.stored import Stored
@@ -15,7 +16,13 @@ YOUNGEST: Final = timedelta(hours=1)
 
 
 def collect(
-    tables: "Tables", artifacts: Artifacts, *, older_than: timedelta, now: datetime, remove: bool
+    tables: "Tables",
+    artifacts: Artifacts,
+    *,
+    older_than: timedelta,
+    now: datetime,
+    remove: bool,
+    answers: frozenset[Digest] = frozenset(),
 ) -> tuple[Stored, ...]:
     """Gives the files that no version has and that are old enough; removes them if asked.
 
@@ -28,6 +35,7 @@ def collect(
         older_than: for how long a file must have been there.
         now: in UTC.
         remove: whether to remove them.
+        answers: the files of answers that versions were scored by; they are kept too.
 
     Raises:
         SettingsError: if a file may be younger than a run takes.
@@ -39,7 +47,7 @@ def collect(
             remedy="Give the runs of now time to register what they published.",
         )
     _check_alone(tables, artifacts)
-    kept = tables.digests()
+    kept = tables.digests() | answers
     found = tuple(
         one
         for one in artifacts.stored()

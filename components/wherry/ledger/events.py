@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from wherry.contracts import Deployment, Digest, Release, digest_bytes
+from wherry.contracts import Approval, Deployment, Digest, Release, digest_bytes
 from wherry.ledger.records import (
-    Approval,
     Approved,
     AuditRow,
     Candidate,
@@ -121,11 +120,11 @@ def register_key(name: str, digest: Digest) -> str:
     return f"register:{name}:{digest}"
 
 
-def approved(approval: Approval) -> AuditRow:
+def approved(release: Release, approval: Approval) -> AuditRow:
     """Says that a person approved a version, and what that means."""
     return AuditRow(
         action="approve",
-        model=Subject(approval.name, approval.version, approval.digest),
+        model=_subject(release),
         approval=Approved(
             meaning=approval.meaning,
             policy_digest=approval.policy_digest,

@@ -162,24 +162,6 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Approval(Record):
-    """A person's word that a version may go live; bound to its digest and its policy."""
-
-    name: str
-    version: int
-    digest: Digest
-    policy_digest: Digest
-    actor: Actor
-    meaning: str
-    """What the signature means, such as ``reviewed and released for use`` (21 CFR 11.50)."""
-    ts: str
-    """UTC, RFC 3339."""
-    role: str = ""
-    """The part that the approver acted in, as the policy names it."""
-    schema: Literal["wherry.approval/1"] = "wherry.approval/1"
-
-
-@dataclass(frozen=True)
 class Approved:
     """An approval as its audit row tells it."""
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from wherry.contracts import Blessing, Scores, digest_record
+from wherry.contracts import Approval, Blessing, Scores, digest_record
 from wherry.contracts.errors import (
     ApprovalError,
     DigestError,
@@ -12,7 +12,7 @@ from wherry.contracts.errors import (
     MissingError,
     SettingsError,
 )
-from wherry.ledger.records import Approval, Candidate
+from wherry.ledger.records import Candidate
 
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SHIPPED: Final = "quantized"
@@ -75,6 +75,33 @@ def check_blessing(blessing: Blessing) -> None:
         )
 
 
+def check_approval(approval: Approval, blessing: Blessing) -> None:
+    """Refuses an approval that is not of what was blessed, or is given too late.
+
+    Raises:
+        DigestError: naming both digests.
+        ApprovalError: if its meaning is missing, or its time is over.
+    """
+    for what, found, expected in (
+        ("file", approval.model_digest, blessing.model_digest),
+        ("policy", approval.policy_digest, blessing.policy_digest),
+    ):
+        if found != expected:
+            raise DigestError(
+                f"the approval is of the {what} {found}, the version's is {expected}.",
+                remedy="Look at this very version, and approve it.",
+            )
+    if not approval.meaning.strip():
+        raise ApprovalError(
+            "an approval takes its meaning.", remedy='Say it: --meaning "reviewed for use"'
+        )
+    if blessing.approve_until and approval.given > blessing.approve_until:
+        raise ApprovalError(
+            f"it was to be approved until {blessing.approve_until}, and it is {approval.given}.",
+            remedy="Run the pipeline again, so that the gate judges what is known now.",
+        )
+
+
 def approval_missing(blessing: Blessing, given: Sequence[Approval]) -> str:
     """Says which approvals are missing, in words; empty if none is.
 
@@ -86,13 +113,13 @@ def approval_missing(blessing: Blessing, given: Sequence[Approval]) -> str:
         given: what was approved, by whoever.
     """
     bound = (blessing.model_digest, blessing.policy_digest)
-    valid = [one for one in given if (one.digest, one.policy_digest) == bound]
+    valid = [one for one in given if (one.model_digest, one.policy_digest) == bound]
     open_parts = list(blessing.required_approvals)
     people: set[str] = set()
     for one in valid:
-        if one.role in open_parts and one.actor.id not in people:
+        if one.role in open_parts and one.who not in people:
             open_parts.remove(one.role)
-            people.add(one.actor.id)
+            people.add(one.who)
     if not open_parts:
         return ""
     return f"its policy asks for the approval of {', '.join(open_parts)}, which nobody has given"

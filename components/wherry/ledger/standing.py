@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from wherry.contracts import Release
+from wherry.contracts import Approval, Release
 from wherry.contracts.errors import ApprovalError, WithdrawnError
 from wherry.contracts.release import ReleaseState
 from wherry.ledger import events
 from wherry.ledger.journal import Journal
-from wherry.ledger.records import CHAMPION, PREVIOUS, Approval, AuditRow, Withdrawal
+from wherry.ledger.records import CHAMPION, PREVIOUS, AuditRow, Withdrawal
 from wherry.ledger.rules import approval_missing
 
 if TYPE_CHECKING:
@@ -24,26 +24,15 @@ class Standing:
         self._tables = tables
         self._journal = journal
 
-    def approve(self, release: Release, meaning: str, role: str) -> Approval:
+    def approve(self, release: Release, approval: Approval) -> Approval:
         """Adds an approval; the same person's in the same role again adds nothing."""
         check_fit(release)
-        self._check_may_approve(release)
-        given = self._tables.approvals(release.name, release.version)
-        for one in given:
-            if (one.actor.id, one.role) == (self._journal.actor.id, role):
+        self._check_may_approve(release, approval)
+        for one in self._tables.approvals(release.name, release.version):
+            if (one.who, one.role) == (approval.who, approval.role):
                 return one
-        approval = Approval(
-            name=release.name,
-            version=release.version,
-            digest=release.digest,
-            policy_digest=release.lineage.policy_digest,
-            actor=self._journal.actor,
-            meaning=meaning,
-            ts=self._journal.now(),
-            role=role,
-        )
-        row = self._journal.write(events.approved(approval))
-        self._tables.add_approval(row.seq, approval)
+        row = self._journal.write(events.approved(release, approval))
+        self._tables.add_approval(row.seq, release, approval)
         return approval
 
     def withdraw(self, release: Release, action: Withdrawal, reason: str) -> None:
@@ -65,17 +54,18 @@ class Standing:
                 remedy=f'Run: wherry approve {release.name}:{release.version} --meaning "…"',
             )
 
-    def _check_may_approve(self, release: Release) -> None:
-        if self._journal.actor.kind != "human":
+    def _check_may_approve(self, release: Release, approval: Approval) -> None:
+        actor = self._journal.actor
+        if actor.kind != "human":
             raise ApprovalError(
-                f"{self._journal.actor.id!r} is a service, and an approval is a person's word.",
+                f"{actor.id!r} is a service, and an approval is a person's word.",
                 remedy="Approve from an account of a person.",
             )
         author = _author(self._tables, release)
-        if author and author.actor and author.actor.id == self._journal.actor.id:
+        made = author.actor.id if author and author.actor else ""
+        if made in (actor.id, approval.who):
             raise ApprovalError(
-                f"{self._journal.actor.id!r} made {release.name} v{release.version} and cannot "
-                "approve it.",
+                f"{made!r} made {release.name} v{release.version} and cannot approve it.",
                 remedy="Ask somebody else: nobody approves what is their own.",
             )
 

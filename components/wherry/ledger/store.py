@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from wherry.contracts import ArtifactRef, Blessing, Deployment, Release, Scores
+from wherry.contracts import Approval, ArtifactRef, Blessing, Deployment, Release, Scores
 from wherry.contracts.errors import DigestError, MissingError, SettingsError
 from wherry.ledger.actor import process_actor
 from wherry.ledger.address import store_address
@@ -24,7 +24,6 @@ from wherry.ledger.records import (
     Action,
     Actor,
     Alias,
-    Approval,
     AuditRow,
     Candidate,
     Circumstances,
@@ -40,7 +39,7 @@ from wherry.ledger.roles import OPEN, Roles, read_roles
 from wherry.ledger.rules import (
     SHIPPED,
     approval_missing,
-    approval_part,
+    check_approval,
     check_candidate,
     check_label,
 )
@@ -220,31 +219,32 @@ class Ledger:
             self._changes.switch(asked, release)
         return self.find(release.name, release.version)
 
-    def approve(self, name: str, version: int, *, meaning: str, role: str = "") -> Approval:
-        """Records a person's approval of a version, bound to its digest and policy.
+    def approve(self, name: str, version: int, approval: Approval) -> Approval:
+        """Records a person's approval of a version.
+
+        Whoever calls it has looked at its signature.
 
         Args:
             name: the model's name.
             version: which one.
-            meaning: what the signature means, in the approver's words.
-            role: the part that the approver acts in; may be left out if one is asked for alone.
+            approval: of its digest, under its policy.
+
+        Returns:
+            The approval; the one that this person gave in this role before, if there is one.
 
         Raises:
-            ApprovalError: if the actor made the version, is no person, or the part is not
-                one that the policy asks for.
+            ApprovalError: if the approver made the version, the actor is no person, or it is
+                too late.
+            DigestError: if it is of another file or policy.
             WithdrawnError: if the version is retired or revoked.
             RoleError: if the roles policy does not let this actor.
         """
         self.check_role("approve")
-        if not meaning.strip():
-            raise SettingsError(
-                "an approval takes its meaning.", remedy='Say it: --meaning "reviewed for use"'
-            )
         release = self.find(name, version)
+        check_approval(approval, self.blessing_of(name, version))
         self.artifacts.verified(_ref(release))
-        part = approval_part(self.blessing_of(name, version), role)
         with self._tables.writing():
-            return self._standing.approve(self.find(name, version), meaning.strip(), part)
+            return self._standing.approve(self.find(name, version), approval)
 
     def approvals(self, name: str, version: int) -> tuple[Approval, ...]:
         """Gives the approvals of a version, oldest first."""
@@ -273,6 +273,10 @@ class Ledger:
         with self._tables.writing():
             self._standing.withdraw(self.find(name, version), action, reason)
         return self.find(name, version)
+
+    def now(self) -> str:
+        """Gives the time as records have it: UTC, RFC 3339, to the second."""
+        return self._journal.time().isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def check_role(self, action: Action) -> None:
         """Refuses what the roles policy does not let this process's actor do.
@@ -375,6 +379,17 @@ class Ledger:
         self.find(name, version)
         return self._tables.evidence(name, version)
 
+    def predictions_of(self, name: str, version: int) -> Path | None:
+        """Gives what a version's file answered, re-hashed; None if it was not kept.
+
+        Raises:
+            MissingError: if there is no such version.
+            DigestError: if the answers' bytes changed.
+        """
+        digest = self.scores_of(name, version).predictions_digest
+        found = self.artifacts.find(digest, predictions_name(name)) if digest else None
+        return self.artifacts.verified(found) if found else None
+
     def deployments(self, name: str | None = None) -> tuple[Deployment, ...]:
         """Gives all that was deployed of one model or of all, oldest first."""
         return self._tables.deployments(name)
@@ -407,14 +422,28 @@ class Ledger:
         Raises:
             StoreError: if another release store publishes to the same place.
         """
-        now = self._time()
-        return collect(self._tables, self.artifacts, older_than=older_than, now=now, remove=remove)
+        answers = (
+            self.scores_of(one.name, one.version).predictions_digest for one in self.releases()
+        )
+        return collect(
+            self._tables,
+            self.artifacts,
+            older_than=older_than,
+            now=self._time(),
+            remove=remove,
+            answers=frozenset(digest for digest in answers if digest),
+        )
 
     def _check(self, candidate: Candidate) -> ArtifactRef:
         check_candidate(candidate)
         ref = ArtifactRef(uri=candidate.uri, digest=candidate.digest, size=candidate.size)
         self.artifacts.verified(ref)
         return ref
+
+
+def predictions_name(name: str) -> str:
+    """Gives the file name of a version's answers in the artifact store."""
+    return f"{name}.predictions.jsonl"
 
 
 def _check_switch(asked: Switch) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Final, cast
 from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from wherry.contracts import Deployment, Digest, Release
+from wherry.contracts import Approval, Deployment, Digest, Release
 from wherry.contracts.release import ReleaseState
 from wherry.ledger.chain import opened
 from wherry.ledger.database import Database
-from wherry.ledger.records import GENESIS, Alias, Approval, AuditRow, Evidence, Move
+from wherry.ledger.records import GENESIS, Alias, AuditRow, Evidence, Move
 from wherry.ledger.schema import (
     ALIASES,
     APPROVALS,
@@ -159,13 +159,13 @@ class Tables:
         where = f"an approval of {name} v{version}"
         return tuple(Approval.from_json(text, where=where) for (text,) in rows)
 
-    def add_approval(self, seq: int, approval: Approval) -> None:
+    def add_approval(self, seq: int, release: Release, approval: Approval) -> None:
         """Adds an approval beside its audit row."""
         self._db.execute(
             insert(APPROVALS).values(
                 seq=seq,
-                name=approval.name,
-                version=approval.version,
+                name=release.name,
+                version=release.version,
                 record=approval.to_json(),
             )
         )

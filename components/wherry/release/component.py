@@ -1,5 +1,7 @@
 """The release as a KFP component."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
@@ -21,7 +23,8 @@ def release(
     settings: str = "",
     run_settings: str = "",
     code: str = "",
-) -> None:
+    predictions: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
+) -> bool:
     """Registers a blessed file as a version with its lineage, and makes it the champion.
 
     Args:
@@ -38,12 +41,16 @@ def release(
         settings: `ReleaseSettings` as JSON.
         run_settings: the settings of all stages as JSON, for the lineage.
         code: the `Code` that made it as JSON; empty for this version of Wherry.
+        predictions: what the file answered, kept for the comparison with the next version.
+
+    Returns:
+        Whether it is the champion now; False while approvals are missing.
     """
     from pathlib import Path
 
     from wherry.release.run import run
 
-    run(
+    return run(
         gguf=Path(gguf.path),
         blessing=Path(blessing.path),
         dataset=Path(dataset.path),
@@ -57,4 +64,5 @@ def release(
         run_settings=run_settings,
         code=code,
         checkpoint=Path(checkpoint.path),
+        predictions=Path(predictions.path) if predictions else None,
     )

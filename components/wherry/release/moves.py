@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from wherry.contracts import ArtifactRef, Release
+from wherry.contracts import Approval, ArtifactRef, Release
 from wherry.contracts.errors import MissingError, WherryError, WithdrawnError
-from wherry.ledger import CHAMPION, PREVIOUS, Ledger
+from wherry.ledger import CHAMPION, PREVIOUS, Ledger, approval_part
+from wherry.signing import APPROVAL, Keyring, Signer, check_stamp, stamp
 
 
 def promote(
@@ -85,6 +86,47 @@ def rollback_targets(ledger: Ledger, name: str) -> Iterator[Release]:
         release = ledger.find(name, version)
         if release.state == "registered" and not (live and live.version == version):
             yield release
+
+
+def approve(
+    ledger: Ledger, name: str, version: int, *, meaning: str, role: str, signer: Signer
+) -> Approval:
+    """Signs and records a person's approval of a version, bound to its digest and policy.
+
+    Args:
+        ledger: the release store.
+        name: the model's name.
+        version: which one.
+        meaning: what the signature means, in the approver's words.
+        role: the part that the approver acts in; may be left out if one is asked for alone.
+        signer: with the approver's own key.
+
+    Raises:
+        ApprovalError: if the role is none that the policy asks for, or as `Ledger.approve` does.
+        WherryError: as `Ledger.approve` does; nothing has changed then.
+    """
+    release, blessing = ledger.find(name, version), ledger.blessing_of(name, version)
+    approval = Approval(
+        role=approval_part(blessing, role),
+        model_digest=release.digest,
+        policy_digest=blessing.policy_digest,
+        who=signer.key.owner,
+        meaning=meaning.strip(),
+        given=ledger.now(),
+    )
+    return ledger.approve(name, version, stamp(approval, APPROVAL, signer))
+
+
+def approved(ledger: Ledger, name: str, version: int, keyring: Keyring) -> tuple[Approval, ...]:
+    """Gives the approvals of a version, each with its signature looked at.
+
+    Raises:
+        SignatureError, SigningKeyError: if one was not signed as it is by a trusted key.
+    """
+    given = ledger.approvals(name, version)
+    for approval in given:
+        check_stamp(approval, APPROVAL, keyring)
+    return given
 
 
 def retire(ledger: Ledger, name: str, version: int, *, reason: str) -> Release:

@@ -9,16 +9,18 @@ from wherry.contracts import (
     Dataset,
     ModelRef,
     Scores,
-    check_approvals,
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.errors import DigestError, WherryError
 from wherry.contracts.files import write_atomic
 from wherry.contracts.model import MODEL_NAME
-from wherry.ledger import Ledger
+from wherry.ledger import CHAMPION, Ledger, predictions_name
 from wherry.ledger.places import places
 from wherry.ledger.stages import recorded
 from wherry.progress import stage
+from wherry.release.mirror import reconcile
+from wherry.release.registries import mirrors, open_mirror
 from wherry.release.settings import ReleaseSettings
 from wherry.release.step import Parts, check
 from wherry.release.step import release as release_parts
@@ -45,8 +47,11 @@ def run(
     run_settings: str = "",
     code: str = "",
     checkpoint: Path | None = None,
-) -> None:
+    predictions: Path | None = None,
+) -> bool:
     """Registers a blessed file as a version with its lineage, and makes it the champion.
+
+    A version whose policy asks for approvals that nobody gave yet is registered and waits.
 
     Args:
         gguf: the folder of the file that ships.
@@ -63,6 +68,11 @@ def run(
         code: the `Code` that made it as JSON; empty for this version of Wherry.
         checkpoint: where to write the signed state of the audit log, beside the places that
             ``WHERRY_CHECKPOINTS`` names; it takes a key.
+        predictions: what the file answered, to be kept: the next version is held against it row
+            by row.
+
+    Returns:
+        Whether it is the champion now.
     """
     with stage("release") as report:
         signing = _Signing() if checkpoint else None
@@ -79,9 +89,9 @@ def run(
         )
         check(parts)
         check_stamp(parts.blessing, BLESSING, load_keyring())
-        if chosen.promote:
-            check_approvals(parts.blessing)
         with Ledger.open(state()) as ledger:
+            if predictions:
+                _keep(ledger, name, predictions, parts.quantized)
             made = release_parts(
                 ledger,
                 parts,
@@ -91,10 +101,34 @@ def run(
                 code=made_by,
                 promote=chosen.promote,
             )
+            waits = "" if made.aliases else ledger.missing_approval(made.name, made.version)
+            told = _mirrored(ledger, made.name)
             if signing and checkpoint:
                 write_atomic(checkpoint, signing.keep(ledger))
         made.write(release)
-        report.verdict(", ".join((f"{made.name} v{made.version}", *made.aliases)))
+        words = (f"{made.name} v{made.version}", *made.aliases, *([waits] if waits else ()), *told)
+        report.verdict(", ".join(words))
+    return CHAMPION in made.aliases
+
+
+def _keep(ledger: Ledger, name: str, predictions: Path, scores: Scores) -> None:
+    if scores.predictions_digest is None:
+        raise DigestError(
+            "The scores do not say which predictions they were counted from.",
+            remedy="Evaluate again with this version of Wherry.",
+        )
+    ledger.artifacts.publish(predictions, scores.predictions_digest, predictions_name(name))
+
+
+def _mirrored(ledger: Ledger, name: str) -> list[str]:
+    """Brings the mirrors up to date; one that fails is told, for the store is the truth."""
+    failed = []
+    for address in mirrors():
+        try:
+            reconcile(ledger, open_mirror(address), name)
+        except WherryError as error:
+            failed.append(f"not mirrored: {error}")
+    return failed
 
 
 class _Signing:

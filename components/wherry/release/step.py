@@ -113,6 +113,8 @@ def release(
     candidate = replace(candidate, settings=run_settings)
     if not promote:
         return ledger.register(candidate)
+    if parts.blessing.required_approvals:
+        return _promote_if_approved(ledger, candidate, at.generation if at else 0)
     return _promote(ledger, candidate, at.generation if at else 0)
 
 
@@ -194,6 +196,17 @@ def _candidate(
         scores=(parts.tuned, parts.quantized),
         dataset=parts.dataset,
     )
+
+
+def _promote_if_approved(ledger: Ledger, candidate: Candidate, generation: int) -> Release:
+    """Registers a version, which then waits; the run that finds it approved promotes it."""
+    made = ledger.register(candidate)
+    if CHAMPION in made.aliases or ledger.missing_approval(made.name, made.version):
+        return made
+    ledger.switch(
+        CHAMPION, made.name, made.version, expected_generation=generation, reason="approved"
+    )
+    return ledger.find(made.name, made.version)
 
 
 def _promote(ledger: Ledger, candidate: Candidate, generation: int) -> Release:

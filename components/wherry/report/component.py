@@ -19,6 +19,7 @@ def report(
     parity: Input[Artifact],
     blessing: Input[Artifact],
     html: Output[HTML],
+    ladder: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
     release: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
     deployment: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
     name: str = "",
@@ -36,6 +37,7 @@ def report(
         parity: the `Parity` between training form and quantized file.
         blessing: the `Blessing`, passed or refused.
         html: the page.
+        ladder: the `Ladder` of file types.
         release: the `Release`; leave it out for a refused run.
         deployment: the `Deployment`; leave it out where nothing was deployed.
         name: the model's name, for a run that released nothing.
@@ -55,6 +57,7 @@ def report(
         scores_quantized=Path(scores_quantized.path),
         parity=Path(parity.path),
         blessing=Path(blessing.path),
+        ladder=Path(ladder.path) if ladder else None,
         release=Path(release.path) if release else None,
         deployment=Path(deployment.path) if deployment else None,
         name=name,

@@ -8,6 +8,7 @@ from wherry.contracts.curve import LossCurve
 from wherry.contracts.dataset import Dataset, Message
 from wherry.contracts.digest import Digest, digest_record
 from wherry.contracts.errors import DigestError, GateRefusedError
+from wherry.contracts.ladder import Ladder
 from wherry.contracts.parity import Parity
 from wherry.contracts.release import Deployment, Release
 from wherry.contracts.scores import Scores
@@ -31,6 +32,7 @@ class Evidence:
     quantized: Scores
     parity: Parity
     blessing: Blessing
+    ladder: Ladder | None = None
     release: Release | None = None
     deployment: Deployment | None = None
     example: tuple[Message, ...] = ()

@@ -6,6 +6,7 @@ from wherry.contracts.blessing import Blessing
 from wherry.contracts.curve import LossCurve
 from wherry.contracts.dataset import DATASET_NAME, Dataset, Message, read_rows
 from wherry.contracts.files import write_atomic
+from wherry.contracts.ladder import Ladder
 from wherry.contracts.parity import Parity
 from wherry.contracts.release import Deployment, Release
 from wherry.contracts.scores import Scores
@@ -29,6 +30,7 @@ def run(
     scores_quantized: Path,
     parity: Path,
     blessing: Path,
+    ladder: Path | None = None,
     release: Path | None = None,
     deployment: Path | None = None,
     name: str = "",
@@ -46,6 +48,7 @@ def run(
         scores_quantized: the `Scores` of the quantized file.
         parity: the `Parity` between training form and quantized file.
         blessing: the `Blessing`, passed or refused.
+        ladder: the `Ladder` of file types; one of a single type is not shown.
         release: the `Release`, if there was one.
         deployment: the `Deployment`, if there was one.
         name: the model's name, for a run that released nothing.
@@ -63,6 +66,7 @@ def run(
             quantized=Scores.read(scores_quantized),
             parity=Parity.read(parity),
             blessing=Blessing.read(blessing),
+            ladder=Ladder.read(ladder) if ladder else None,
             release=Release.read(release) if release else None,
             deployment=Deployment.read(deployment) if deployment else None,
             example=_example(data, dataset) if chosen.quote_row else (),

@@ -6,6 +6,7 @@ from wherry.page.view import Signpost
 from wherry.report.evidence import Evidence
 from wherry.report.sections.data import DataSection, data_section
 from wherry.report.sections.gate import GateSection, gate_section
+from wherry.report.sections.ladder import LadderSection, ladder_section
 from wherry.report.sections.lineage import LineageSection, lineage_section
 from wherry.report.sections.parity import ParitySection, parity_section
 from wherry.report.sections.scores import ScoresSection, scores_section
@@ -27,6 +28,8 @@ class Page:
     gate: GateSection
     speed: SpeedSection
     parity: ParitySection
+    ladder: LadderSection | None
+    """None unless several file types were tried."""
     serving: ServingSection
     lineage: LineageSection
 
@@ -40,6 +43,7 @@ class Page:
             self.gate,
             self.speed,
             self.parity,
+            *((self.ladder,) if self.ladder else ()),
             self.serving,
             self.lineage,
         )
@@ -62,6 +66,12 @@ def compose(evidence: Evidence, settings: ReportSettings, *, name: str = "") -> 
         gate=gate_section(evidence.blessing, evidence.quantized),
         speed=speed_section(evidence),
         parity=parity_section(evidence),
+        ladder=_ladder(evidence),
         serving=serving_section(evidence),
         lineage=lineage_section(evidence),
     )
+
+
+def _ladder(evidence: Evidence) -> LadderSection | None:
+    several = evidence.ladder is not None and len(evidence.ladder.rungs) > 1
+    return ladder_section(evidence.ladder) if evidence.ladder and several else None

@@ -37,3 +37,33 @@ def compare(
         tests=Path(tests.path),
         settings=settings,
     )
+
+
+@dsl.component(base_image=TRAIN_IMAGE, packages_to_install=[], install_kfp_package=False)
+def compare_champion(
+    challenger_scores: Input[Artifact],
+    challenger_predictions: Input[Artifact],
+    tests: Output[Artifact],
+    name: str,
+    settings: str = "",
+) -> None:
+    """Tests a model against the live version of its name, by the answers that were kept of it.
+
+    Args:
+        challenger_scores: the `Scores` of the model that would take its place.
+        challenger_predictions: the predictions that they were counted from.
+        tests: the `PairedTests`; without any where there is nothing to test against.
+        name: the model's name in the release store.
+        settings: a `CompareSettings` as JSON.
+    """
+    from pathlib import Path
+
+    from wherry.evaluate.paired.run import run_against_champion
+
+    run_against_champion(
+        name,
+        Path(challenger_scores.path),
+        Path(challenger_predictions.path),
+        Path(tests.path),
+        settings,
+    )

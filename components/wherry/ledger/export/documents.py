@@ -70,7 +70,7 @@ def _identity(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "live as", ", ".join(release.aliases) or "nothing"
     yield "made by", f"wherry {release.lineage.code.version} {release.lineage.code.commit}".strip()
     for approval in facts.approvals:
-        yield f"approved by {approval.actor.id}", f"{approval.meaning} ({approval.ts})"
+        yield f"approved by {approval.who}", f"{approval.meaning} ({approval.given})"
 
 
 def _origins(facts: Facts) -> Iterator[tuple[str, str, str]]:

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from wherry.contracts import Deployment, Metric, Release, Scores
-from wherry.ledger.records import Approval, AuditRow, Evidence
+from wherry.contracts import Approval, Deployment, Metric, Release, Scores
+from wherry.ledger.records import AuditRow, Evidence
 
 
 @dataclass(frozen=True)

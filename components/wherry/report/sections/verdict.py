@@ -84,6 +84,8 @@ def _badge(evidence: Evidence) -> Badge:
         return Badge("bad", "Refused: nothing was released")
     if evidence.release is None:
         return Badge("warn", "Blessed, not released")
+    if evidence.blessing.required_approvals and not evidence.release.aliases:
+        return Badge("warn", "Blessed, waiting for approval")
     if evidence.deployment is None:
         return Badge("good", "Blessed and released")
     if not evidence.deployment.healthy:
