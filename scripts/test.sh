@@ -9,6 +9,6 @@ echo "[1/3] lint, types and import rules"
 "$bin/mypy"
 "$bin/lint-imports" >/dev/null
 echo "[2/3] unit tests"
-"$bin/pytest" -q -m "not local and not slow and not faults and not nightly"
+"$bin/pytest" -q -n 2 -m "not local and not slow and not faults and not nightly"
 echo "[3/3] the real model, servers and faults; some minutes"
 "$bin/pytest" -m "(local or slow or faults) and not nightly" --durations=10
