@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wherry.cli.collect import gc
+from wherry.cli.documents import card, compare
 from wherry.cli.moves import reconcile, retire, revoke
 from wherry.cli.options import debug_option, json_option
 from wherry.cli.suggest import suggest
@@ -38,7 +39,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
         _list((ctx.obj or {}).get("name"), as_json)
 
 
-for command in (suggest, *COMMANDS, retire, revoke, reconcile, gc):
+for command in (suggest, *COMMANDS, card, compare, retire, revoke, reconcile, gc):
     models.add_command(command)
 
 

@@ -87,7 +87,7 @@ def export_case(
         raise SettingsError(
             f"{destination} is there already.", remedy="Name a folder that is not there yet."
         )
-    facts = _gathered(ledger, name, version)
+    facts = gathered(ledger, name, version)
     release = facts.release
     model = ledger.artifacts.verified(ArtifactRef(release.uri, release.digest, release.size))
     under = ledger.log.keep(places, signer, keyring)
@@ -102,7 +102,12 @@ def export_case(
     return Case(name, version, release.digest, files)
 
 
-def _gathered(ledger: Ledger, name: str, version: int) -> Facts:
+def gathered(ledger: Ledger, name: str, version: int) -> Facts:
+    """Gives all that the store knows of a version.
+
+    Raises:
+        MissingError: if there is no such version.
+    """
     release = ledger.find(name, version)
     rows = [row for row in ledger.audit() if row.stage or _is_about(row, name, version)]
     run = next((row.run for row in rows if row.action == "register"), None)
