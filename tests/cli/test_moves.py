@@ -1,19 +1,18 @@
 """What an on-call engineer types: promote, rollback, approve, and the questions about versions."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.fakes.releases import NAME, candidate
+from tests.fakes.releases import NAME, candidate, judged
 from wherry.cli import cli
-from wherry.contracts import digest_record
 from wherry.contracts.errors import ApprovalError, SettingsError, SigningKeyError
 from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.release import moves
+from wherry.release.vouched import good_approvals
 from wherry.signing import KeyFolder, load_keyring
 
 
@@ -23,10 +22,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WHERRY_HOME", raising=False)
     monkeypatch.delenv("WHERRY_KEYS", raising=False)
+    keys = KeyFolder(tmp_path / ".wherry" / "keys")
+    keys.init("gate", datetime.now(UTC))
     with Ledger.open(tmp_path / ".wherry") as ledger:
         for content in (b"1", b"2"):
-            release = ledger.register(candidate(ledger, tmp_path, content))
-            moves.promote(ledger, NAME, release.version, reason="better")
+            made = candidate(ledger, tmp_path, content, signer=keys.signer())
+            version = ledger.register(made).version
+            moves.promote(ledger, NAME, version, keyring=keys.keyring(), reason="better")
     return tmp_path
 
 
@@ -95,21 +97,25 @@ def test_retire_and_revoke(workspace: Path) -> None:
     assert "revoked" in call("models", "show", f"{NAME}:1").output
 
 
-@pytest.mark.parametrize("word", [NAME, f"{NAME}:", f"{NAME}:0", f"{NAME}:x", ":1"])
-def test_what_names_no_version_is_a_usage_error(workspace: Path, word: str) -> None:
+@pytest.mark.parametrize("tail", ["", ":", ":0", ":x", f":{10**22}"])
+def test_what_names_no_version_is_a_usage_error(workspace: Path, tail: str) -> None:
     with pytest.raises(SettingsError, match="names no version"):
-        call("models", "show", word)
+        call("models", "show", f"{NAME}{tail}")
 
 
 @pytest.fixture
 def waiting(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A third version that waits for two people; the command line is Bo's, with a key of his."""
+    keys = KeyFolder(workspace / ".wherry" / "keys")
     with Ledger.open(workspace / ".wherry") as ledger:
-        made = candidate(ledger, workspace, b"3")
-        blessing = replace(made.blessing, required_approvals=("medical", "release"))
-        lineage = replace(made.lineage, blessing_digest=digest_record(blessing))
-        ledger.register(replace(made, blessing=blessing, lineage=lineage))
-    KeyFolder(workspace / ".wherry" / "keys").init("bo", datetime.now(UTC))
+        live = ledger.release_at_alias(NAME, CHAMPION)
+        assert live
+        made = candidate(ledger, workspace, b"3", signer=keys.signer())
+        asked = ("medical", "release")
+        ledger.register(
+            judged(made, keys.signer(), required_approvals=asked, champion_digest=live.digest)
+        )
+    keys.rotate(datetime.now(UTC), owner="bo")
     become("bo", monkeypatch)
     return workspace
 
@@ -135,9 +141,42 @@ def test_the_last_approval_lets_a_version_go_live(
     with Ledger.open(waiting / ".wherry") as ledger:
         assert [one.who for one in ledger.approvals(NAME, 3)] == ["bo", "cy"]
         keyring = load_keyring(waiting / ".wherry" / "keys")
-        assert len(moves.approved(ledger, NAME, 3, keyring)) == 2
+        assert len(good_approvals(ledger, NAME, 3, keyring)) == 2
         assert ledger.verify().ok
     assert "as medical: reviewed" in call("models", "show", f"{NAME}:3").output
+
+
+def test_an_approval_given_again_moves_nothing(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("approve", f"{NAME}:3", "--meaning", "reviewed", "--as", "medical")
+    KeyFolder(waiting / ".wherry" / "keys").rotate(datetime.now(UTC), owner="cy")
+    become("cy", monkeypatch)
+    words = ("approve", f"{NAME}:3", "--meaning", "released", "--as", "release")
+    call(*words)
+    call("rollback", NAME, "--reason", "answers nonsense")
+    assert champion(waiting) == 2
+    assert "Nothing was missing" in call(*words).output
+    assert champion(waiting) == 2
+
+
+def test_one_that_another_champion_overtook_waits(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("promote", f"{NAME}:1", "--reason", "steadier")
+    call("approve", f"{NAME}:3", "--meaning", "reviewed", "--as", "medical")
+    KeyFolder(waiting / ".wherry" / "keys").rotate(datetime.now(UTC), owner="cy")
+    become("cy", monkeypatch)
+    text = call("approve", f"{NAME}:3", "--meaning", "released", "--as", "release").output
+    assert "compared it with another champion" in text
+    assert champion(waiting) == 1
+
+
+def test_words_that_look_like_markup_are_words(workspace: Path) -> None:
+    call("rollback", NAME, "--reason", "see [/ops] \x1b[31mticket")
+    text = call("models", "history", NAME).output
+    assert "[/ops]" in text
+    assert "\x1b" not in text
 
 
 def test_a_part_must_be_named_where_several_are_asked(waiting: Path) -> None:

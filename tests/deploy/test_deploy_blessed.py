@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, blessing, candidate, scores
+from tests.fakes.releases import NAME, blessing, candidate, judged, scores, unsigned
 from wherry.contracts import Blessing, Release, digest_bytes
 from wherry.contracts.errors import (
     ApprovalError,
@@ -39,7 +39,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFolder:
 def release(tmp_path: Path, keys: KeyFolder) -> Release:
     """A version in the ledger whose blessing was never signed."""
     with Ledger.open(tmp_path / ".wherry") as ledger:
-        made = candidate(ledger, tmp_path, b"gguf bytes")
+        made = unsigned(candidate(ledger, tmp_path, b"gguf bytes"))
         return ledger.register_and_switch(made, CHAMPION, expected_generation=0, reason="first")
 
 
@@ -68,16 +68,10 @@ def test_without_one_the_ledgers_counts_and_it_must_be_signed(
         check_blessed(release, None)
     with Ledger.open(tmp_path / ".wherry") as ledger:
         made = candidate(ledger, tmp_path, b"other bytes")
-        signed = stamp(made.blessing, BLESSING, keys.signer())
-        lineage = replace(made.lineage, blessing_digest=digest_bytes(_written(signed)))
-        version = ledger.register(replace(made, blessing=signed, lineage=lineage))
+        version = ledger.register(judged(made, keys.signer()))
     check_blessed(version, None)
     with pytest.raises(MissingError):
         check_blessed(replace(release, version=7), None)
-
-
-def _written(record: Blessing) -> bytes:
-    return record.to_json().encode() + b"\n"
 
 
 def test_without_a_ledger_and_a_blessing_nothing_is_deployed(

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from tests.fakes.people import GATE, keyring, signer_of
 from wherry.contracts import (
     Approval,
     Blessing,
@@ -15,6 +17,7 @@ from wherry.contracts import (
     Manifest,
     Metric,
     ModelRef,
+    Release,
     Scores,
     Source,
     Split,
@@ -24,8 +27,9 @@ from wherry.contracts import (
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.model import MODEL_NAME
 from wherry.contracts.parity import Comparison, Parity
-from wherry.ledger import Candidate, Ledger, approval_part
-from wherry.signing import BLESSING, KeyFolder, stamp
+from wherry.ledger import CHAMPION, Candidate, Ledger
+from wherry.release import moves
+from wherry.signing import BLESSING, KeyFolder, Signer, stamp
 
 NAME = "icd10-triage"
 TEST_DATA = digest_bytes(b"test.jsonl")
@@ -102,17 +106,40 @@ def blessing(shipped: Scores, champion: Digest | None = None) -> Blessing:
 def approve(
     ledger: Ledger, version: int, *, meaning: str = "reviewed", role: str = "", who: str = ""
 ) -> Approval:
-    """Approves a version as the ledger's actor, with nothing signed: the ledger looks at no key."""
-    blessed = ledger.blessing_of(NAME, version)
-    given = Approval(
-        role=approval_part(blessed, role),
-        model_digest=blessed.model_digest,
-        policy_digest=blessed.policy_digest,
-        who=who or ledger.actor.id,
-        meaning=meaning,
-        given=ledger.now(),
+    """Approves a version as the ledger's actor, or in another's name, with that person's key."""
+    signer = signer_of(who or ledger.actor.id)
+    return moves.approve(
+        ledger, NAME, version, meaning=meaning, role=role, signer=signer, keyring=keyring()
     )
-    return ledger.approve(NAME, version, given)
+
+
+def promote(
+    ledger: Ledger, version: int, *, alias: str = CHAMPION, reason: str = "better", seen: int = -1
+) -> int:
+    """Points an alias at a version."""
+    return moves.promote(
+        ledger, NAME, version, keyring=keyring(), alias=alias, reason=reason, seen=seen
+    )
+
+
+def roll_back(ledger: Ledger, *, reason: str = "worse", to: int = 0, seen: int = -1) -> Release:
+    """Points the champion back."""
+    return moves.roll_back(ledger, NAME, keyring=keyring(), reason=reason, to=to, seen=seen)
+
+
+def judged(made: Candidate, signer: Signer | None = None, **changes: object) -> Candidate:
+    """The same candidate under a blessing that says something else, signed anew."""
+    changed: Any = replace(made.blessing, envelope="")
+    blessed = stamp(replace(changed, **changes), BLESSING, signer or signer_of(GATE))
+    lineage = replace(made.lineage, blessing_digest=digest_record(blessed))
+    return replace(made, blessing=blessed, lineage=lineage)
+
+
+def unsigned(made: Candidate) -> Candidate:
+    """The same candidate with a blessing that nobody signed: the same bytes in each process."""
+    blessed = replace(made.blessing, envelope="")
+    lineage = replace(made.lineage, blessing_digest=digest_record(blessed))
+    return replace(made, blessing=blessed, lineage=lineage)
 
 
 def source() -> Source:
@@ -121,14 +148,19 @@ def source() -> Source:
 
 
 def candidate(
-    ledger: Ledger, folder: Path, content: bytes, name: str = NAME, data: Digest = TEST_DATA
+    ledger: Ledger,
+    folder: Path,
+    content: bytes,
+    name: str = NAME,
+    data: Digest = TEST_DATA,
+    signer: Signer | None = None,
 ) -> Candidate:
     """Publishes a file of `content` and gives it with evidence that is bound to it."""
     file = folder / "model.gguf"
     file.write_bytes(content)
     ref = ledger.artifacts.publish(file, digest_bytes(content), f"{name}.gguf")
     shipped = scores(model=ref.digest, data=data)
-    blessed = blessing(shipped)
+    blessed = stamp(blessing(shipped), BLESSING, signer or signer_of(GATE))
     lineage = Lineage(
         data_digest=digest_bytes(b"data"),
         data_source=source(),

@@ -258,7 +258,7 @@ TABLE = {
     ),
     "data of an unknown age": Case(
         {**FLOOR, "max_data_age_days": 30},
-        ("no row of the training data says when it was written",),
+        ("not every row of the training data says when it was written",),
     ),
     "data of the future": Case(
         {**FLOOR, "max_data_age_days": 30},

@@ -150,13 +150,13 @@ def test_safety_and_the_age_of_the_data_are_read_from_their_files(
     rate = Metric("jailbreak_rate", 0.0, 60, 0.0, 0.05)
     asked = replace(quantized, split="safety", data_digest=digest_bytes(b"p"), metrics=(rate,))
     asked.write(tmp_path / "safety.json")
-    data = dated(files.dataset, "2020-01-01T00:00:00Z", datetime.now(UTC).isoformat(), "")
+    data = dated(files.dataset, "2020-01-01T00:00:00Z", datetime.now(UTC).isoformat())
     verdict = more(files, scores_safety=tmp_path / "safety.json", dataset=data)
     assert verdict.reasons == ()
     assert verdict.evidence["safety"] == digest_record(asked)
-    timeless = dated(data, "")
+    timeless = dated(data, datetime.now(UTC).isoformat(), "")
     odd = more(files, scores_safety=tmp_path / "safety.json", dataset=timeless)
-    assert odd.reasons == ("no row of the training data says when it was written",)
+    assert odd.reasons == ("not every row of the training data says when it was written",)
 
 
 def dated(dataset: Path, *times: str) -> Path:

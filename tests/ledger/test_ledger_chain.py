@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, candidate
+from tests.fakes.releases import NAME, candidate, unsigned
 from wherry.contracts import Deployment, digest_bytes
 from wherry.contracts.errors import GateRefusedError
 from wherry.ledger import CHAMPION, Actor, Circumstances, Ledger, canonical
@@ -36,7 +36,7 @@ def filled(folder: Path, step: timedelta = timedelta(minutes=1)) -> Path:
     """Writes six rows, and gives the file: two versions, two moves, two deployments."""
     with open_ledger(folder, step) as ledger:
         for version, content in enumerate((b"one", b"two"), 1):
-            release = ledger.register(candidate(ledger, folder, content))
+            release = ledger.register(unsigned(candidate(ledger, folder, content)))
             generation = ledger.switch(
                 CHAMPION, NAME, version, expected_generation=version - 1, reason="better"
             )

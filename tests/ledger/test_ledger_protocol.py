@@ -2,19 +2,17 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.fakes.releases import NAME, approve, candidate
-from wherry.contracts import digest_record
+from tests.fakes.releases import NAME, approve, candidate, judged, promote, roll_back
 from wherry.contracts.errors import ApprovalError, ConflictError, MissingError, WithdrawnError
 from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger
 from wherry.ledger.records import Candidate
-from wherry.release import moves
 
 PEOPLE = ("ana", "bo", "cy")
 ALIASES = (CHAMPION, CHALLENGER, "prod")
@@ -87,9 +85,7 @@ class Protocol(RuleBasedStateMachine):
         one, (at, generation) = self.versions.get(version), self.aliases.get(alias, (0, 0))
         seen = max(generation - late, 0)
         try:
-            found = moves.promote(
-                self.ledgers[who], NAME, version, alias=alias, reason="because", seen=seen
-            )
+            found = promote(self.ledgers[who], version, alias=alias, reason="because", seen=seen)
         except MissingError:
             assert one is None
         except ConflictError:
@@ -110,7 +106,7 @@ class Protocol(RuleBasedStateMachine):
         live, _ = self.aliases[CHAMPION]
         fit = before not in (0, live) and self.versions[before].state == "registered"
         try:
-            found = moves.roll_back(self.ledgers[who], NAME, reason="worse")
+            found = roll_back(self.ledgers[who])
         except MissingError:
             assert not fit
         else:
@@ -161,12 +157,7 @@ class Protocol(RuleBasedStateMachine):
 
 
 def _asked(made: Candidate) -> Candidate:
-    blessing = replace(made.blessing, required_approvals=("release",))
-    return replace(
-        made,
-        blessing=blessing,
-        lineage=replace(made.lineage, blessing_digest=digest_record(blessing)),
-    )
+    return judged(made, required_approvals=("release",))
 
 
 TestProtocol = Protocol.TestCase

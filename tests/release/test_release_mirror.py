@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.registries import KubeflowRegistry, VertexRegistry
-from tests.fakes.releases import NAME, candidate
+from tests.fakes.releases import NAME, candidate, promote, roll_back
 from wherry.contracts.errors import MirrorError, SettingsError
 from wherry.ledger import CHAMPION, Ledger
-from wherry.release import moves
 from wherry.release.mirror import Mirror, differences, reconcile
 from wherry.release.registries import open_mirror
 
@@ -26,7 +25,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with Ledger.open(tmp_path / ".wherry") as opened:
         for content in (b"1", b"2"):
             release = opened.register(candidate(opened, tmp_path, content))
-            moves.promote(opened, NAME, release.version, reason="better")
+            promote(opened, release.version, reason="better")
         yield opened
 
 
@@ -64,7 +63,7 @@ def test_an_empty_registry_gets_everything_once(ledger: Ledger, mirror: Mirror) 
 
 def test_a_rollback_moves_its_alias(ledger: Ledger, mirror: Mirror) -> None:
     reconcile(ledger, mirror, NAME)
-    moves.roll_back(ledger, NAME, reason="worse")
+    roll_back(ledger)
     found = {(one.key, one.store, one.mirror) for one in differences(ledger, mirror, NAME)}
     assert found == {(CHAMPION, "1", "2"), ("previous", "2", "1")}
     reconcile(ledger, mirror, NAME)

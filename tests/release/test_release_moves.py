@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, approve, candidate
-from wherry.contracts import Deployment, Release, digest_record
+from tests.fakes.people import keyring, signer_of
+from tests.fakes.releases import NAME, approve, candidate, judged, promote, roll_back, unsigned
+from wherry.contracts import Deployment, Release
 from wherry.contracts.errors import (
     ApprovalError,
     ConflictError,
@@ -17,6 +17,8 @@ from wherry.contracts.errors import (
     MissingError,
     RoleError,
     SettingsError,
+    SignatureError,
+    SigningKeyError,
     WithdrawnError,
 )
 from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger, alias_moves, pointed_at
@@ -45,7 +47,7 @@ def add(ledger: Ledger, tmp_path: Path) -> Add:
 
 def live(ledger: Ledger, release: Release, *, healthy: bool = True) -> None:
     """Promotes a version and records that it was deployed."""
-    generation = moves.promote(ledger, NAME, release.version, reason="better")
+    generation = promote(ledger, release.version, reason="better")
     address = "http://127.0.0.1:8080"
     ledger.record_deployment(
         Deployment(*(NAME, release.version, release.digest, "local", address, generation, healthy))
@@ -54,9 +56,16 @@ def live(ledger: Ledger, release: Release, *, healthy: bool = True) -> None:
 
 def asked(made: Candidate, *parts: str) -> Candidate:
     """The same candidate under a policy that asks for approvals."""
-    blessing = replace(made.blessing, required_approvals=parts)
-    lineage = replace(made.lineage, blessing_digest=digest_record(blessing))
-    return replace(made, blessing=blessing, lineage=lineage)
+    return judged(made, required_approvals=parts)
+
+
+def follow(ledger: Ledger, version: int, generation: int) -> None:
+    """Records that what serves followed the champion."""
+    release = ledger.find(NAME, version)
+    address = "http://127.0.0.1:8080"
+    ledger.record_deployment(
+        Deployment(NAME, version, release.digest, "local", address, generation, True)
+    )
 
 
 @pytest.fixture
@@ -76,7 +85,7 @@ def test_a_rollback_goes_to_the_last_version_that_was_healthy(ledger: Ledger, ad
     live(ledger, first)
     live(ledger, second, healthy=False)
     live(ledger, third)
-    assert moves.roll_back(ledger, NAME, reason="answers nonsense").version == 1
+    assert roll_back(ledger, reason="answers nonsense").version == 1
     assert ledger.verify().ok
     last = list(ledger.audit())[-1]
     assert (last.action, last.reason, last.previous and last.previous.version) == (
@@ -90,8 +99,8 @@ def test_without_a_recorded_deployment_it_goes_to_the_previous_one(
     ledger: Ledger, add: Add
 ) -> None:
     for release in (add("1"), add("2")):
-        moves.promote(ledger, NAME, release.version, reason="better")
-    assert moves.roll_back(ledger, NAME, reason="worse").version == 1
+        promote(ledger, release.version, reason="better")
+    assert roll_back(ledger, reason="worse").version == 1
 
 
 def test_a_corrupt_target_is_refused_and_the_next_one_named(
@@ -103,10 +112,10 @@ def test_a_corrupt_target_is_refused_and_the_next_one_named(
     path.chmod(0o600)
     path.write_bytes(b"x")
     with pytest.raises(DigestError, match="cannot be rolled back to") as caught:
-        moves.roll_back(ledger, NAME, reason="worse")
+        roll_back(ledger, reason="worse")
     assert "--to 1" in caught.value.remedy
     assert champion(ledger) == 3
-    assert moves.roll_back(ledger, NAME, reason="worse", to=1).version == 1
+    assert roll_back(ledger, reason="worse", to=1).version == 1
 
 
 def test_a_missing_target_is_refused(ledger: Ledger, add: Add, tmp_path: Path) -> None:
@@ -114,7 +123,7 @@ def test_a_missing_target_is_refused(ledger: Ledger, add: Add, tmp_path: Path) -
         live(ledger, add(content))
     (tmp_path / ledger.find(NAME, 1).uri.removeprefix("file:")).unlink()
     with pytest.raises(MissingError, match="cannot be rolled back to") as caught:
-        moves.roll_back(ledger, NAME, reason="worse")
+        roll_back(ledger, reason="worse")
     assert "there is no other" in caught.value.remedy
     assert champion(ledger) == 2
 
@@ -123,9 +132,9 @@ def test_a_revoked_version_never_comes_back(ledger: Ledger, add: Add, by: By) ->
     for content in ("1", "2", "3"):
         live(ledger, add(content))
     ledger.withdraw(NAME, 2, "revoke", reason="leaks")
-    assert moves.roll_back(ledger, NAME, reason="worse").version == 1
+    assert roll_back(ledger, reason="worse").version == 1
     with pytest.raises(WithdrawnError, match="v2 is revoked"):
-        moves.promote(ledger, NAME, 2, reason="again")
+        promote(ledger, 2, reason="again")
     with pytest.raises(WithdrawnError, match="v2 is revoked"):
         approve(by(BO), 2, meaning="reviewed")
     assert ledger.verify().ok
@@ -155,7 +164,7 @@ def test_a_change_takes_a_reason(ledger: Ledger, add: Add) -> None:
     live(ledger, add("1"))
     live(ledger, add("2"))
     with pytest.raises(SettingsError, match="takes a reason"):
-        moves.roll_back(ledger, NAME, reason=" ")
+        roll_back(ledger, reason=" ")
     with pytest.raises(SettingsError, match="takes a reason"):
         ledger.withdraw(NAME, 1, "revoke", reason="")
 
@@ -164,35 +173,37 @@ def test_a_rollback_of_what_somebody_moved_is_a_conflict(ledger: Ledger, add: Ad
     for content in ("1", "2", "3"):
         live(ledger, add(content))
     with pytest.raises(ConflictError):
-        moves.roll_back(ledger, NAME, reason="worse", seen=2)
+        roll_back(ledger, reason="worse", seen=2)
     assert champion(ledger) == 3
 
 
 def test_nothing_to_go_back_to_is_told(ledger: Ledger, add: Add) -> None:
     with pytest.raises(MissingError, match="no champion"):
-        moves.roll_back(ledger, NAME, reason="worse")
+        roll_back(ledger, reason="worse")
     live(ledger, add("1"))
     with pytest.raises(MissingError, match="no version to go back to"):
-        moves.roll_back(ledger, NAME, reason="worse")
+        roll_back(ledger, reason="worse")
 
 
 def test_an_unapproved_version_is_unreachable(ledger: Ledger, tmp_path: Path, by: By) -> None:
     made = asked(candidate(ledger, tmp_path, b"1"), "medical", "release")
     version = ledger.register(made).version
-    assert moves.promote(ledger, NAME, version, alias=CHALLENGER, reason="on trial") == 1
+    assert promote(ledger, version, alias=CHALLENGER, reason="on trial") == 1
     for alias in (CHAMPION, "prod"):
         with pytest.raises(ApprovalError, match="medical, release"):
-            moves.promote(ledger, NAME, version, alias=alias, reason="now")
+            promote(ledger, version, alias=alias, reason="now")
     bo = by(BO)
     approve(bo, version, meaning="clinically reviewed", role="medical")
-    # One person is one approval, whatever parts they take.
-    approve(bo, version, meaning="and released", role="release")
+    # One person is one approval, whatever parts they take, and whatever name they sign with.
+    for who in ("bo", "cy"):
+        with pytest.raises(ApprovalError, match="'bo' approved"):
+            approve(bo, version, meaning="and released", role="release", who=who)
     with pytest.raises(ApprovalError, match="the approval of release"):
-        moves.promote(ledger, NAME, version, reason="now")
+        promote(ledger, version, reason="now")
     cy = by(Actor("cy", "human", "os-user"))
     approve(cy, version, meaning="released for use", role="release")
     assert ledger.missing_approval(NAME, version) == ""
-    moves.promote(ledger, NAME, version, reason="approved")
+    promote(ledger, version, reason="approved")
     assert champion(ledger) == version
     assert ledger.verify().ok
 
@@ -228,14 +239,14 @@ def test_the_roles_policy_is_held_against_each_change(tmp_path: Path) -> None:
         for content in (b"1", b"2"):
             ana.register(candidate(ana, tmp_path, content))
         with pytest.raises(RoleError, match="'ana' may not promote: the roles policy names bo"):
-            moves.promote(ana, NAME, 1, reason="better")
+            promote(ana, 1, reason="better")
         with pytest.raises(RoleError, match="'bo' may not register"):
             bo.register(candidate(bo, tmp_path, b"3"))
         with pytest.raises(RoleError, match="nobody"):
             approve(bo, 1, meaning="fine")
         for version in (1, 2):
-            moves.promote(bo, NAME, version, reason="better")
-        assert moves.roll_back(ana, NAME, reason="worse").version == 1
+            promote(bo, version, reason="better")
+        assert roll_back(ana, reason="worse").version == 1
 
 
 def test_a_roles_policy_that_forgets_a_change_is_refused(tmp_path: Path) -> None:
@@ -251,11 +262,11 @@ def test_the_ledger_says_what_was_live_at_a_moment(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / ".wherry", actor=ANA, clock=lambda: now[0]) as ledger:
         for content in (b"1", b"2"):
             ledger.register(candidate(ledger, tmp_path, content))
-        moves.promote(ledger, NAME, 1, reason="first")
+        promote(ledger, 1, reason="first")
         now[0] = datetime(2026, 3, 5, tzinfo=UTC)
-        moves.promote(ledger, NAME, 2, reason="second")
+        promote(ledger, 2, reason="second")
         now[0] = datetime(2026, 3, 4, tzinfo=UTC)  # a clock that was set back
-        moves.roll_back(ledger, NAME, reason="worse")
+        roll_back(ledger, reason="worse")
         history = alias_moves(ledger.audit(), NAME, CHAMPION)
         previous = alias_moves(ledger.audit(), NAME, PREVIOUS)
     assert [(one.version, one.skewed) for one in history] == [(1, False), (2, False), (1, True)]
@@ -270,3 +281,74 @@ def test_the_ledger_says_what_was_live_at_a_moment(tmp_path: Path) -> None:
     assert [at(day) for day in (1, 3, 6)] == [1, 1, 1]
     # Between the two: the row of the higher number counts.
     assert at(4) == 1
+
+
+def test_a_rollback_again_goes_further_back_and_never_forward(ledger: Ledger, add: Add) -> None:
+    for content in ("1", "2", "3"):
+        live(ledger, add(content))
+    for expected in (2, 1):
+        assert roll_back(ledger).version == expected
+        at = ledger.alias(NAME, CHAMPION)
+        assert at
+        follow(ledger, expected, at.generation)
+    with pytest.raises(MissingError, match="no version to go back to"):
+        roll_back(ledger)
+    live(ledger, ledger.find(NAME, 3))  # somebody mended it, and promotes it again
+    assert roll_back(ledger).version == 1
+
+
+def test_a_rollback_that_was_killed_before_its_deployment_is_finished_not_repeated(
+    ledger: Ledger, add: Add
+) -> None:
+    for content in ("1", "2", "3"):
+        live(ledger, add(content))
+    assert roll_back(ledger).version == 2
+    rows = list(ledger.audit())
+    assert roll_back(ledger).version == 2
+    assert list(ledger.audit()) == rows
+
+
+def test_a_rollback_is_no_way_round_a_promotion(ledger: Ledger, add: Add) -> None:
+    live(ledger, add("1"))
+    live(ledger, add("2"))
+    add("3")
+    with pytest.raises(ConflictError, match="never the champion"):
+        roll_back(ledger, to=3)
+    assert champion(ledger) == 2
+
+
+def test_what_no_trusted_key_vouches_for_goes_nowhere(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.register(unsigned(candidate(ledger, tmp_path, b"1")))
+    with pytest.raises(SignatureError, match="is not signed"):
+        promote(ledger, 1)
+    ledger.register(judged(candidate(ledger, tmp_path, b"2"), signer_of("mallory")))
+    with pytest.raises(SigningKeyError, match="not trusted"):
+        promote(ledger, 2)
+    assert champion(ledger) == 0
+
+
+def test_an_approval_of_a_revoked_key_is_none_and_blocks_nobody(
+    ledger: Ledger, tmp_path: Path, by: By
+) -> None:
+    version = ledger.register(asked(candidate(ledger, tmp_path, b"1"), "release")).version
+    approve(by(BO), version)
+    trusted = keyring().revoked(signer_of("bo").key.id, "lost", datetime(2020, 1, 2, tzinfo=UTC))
+    with pytest.raises(ApprovalError, match="approval of release"):
+        moves.promote(ledger, NAME, version, keyring=trusted, reason="now")
+    cy = by(Actor("cy", "human", "os-user"))
+    moves.approve(
+        *(cy, NAME, version),
+        meaning="reviewed",
+        role="",
+        signer=signer_of("cy"),
+        keyring=trusted,
+    )
+    moves.promote(ledger, NAME, version, keyring=trusted, reason="now")
+    assert champion(ledger) == version
+
+
+def test_a_strangers_key_approves_nothing(ledger: Ledger, tmp_path: Path, by: By) -> None:
+    version = ledger.register(asked(candidate(ledger, tmp_path, b"1"), "release")).version
+    with pytest.raises(SigningKeyError, match="not trusted"):
+        approve(by(BO), version, who="mallory")
+    assert ledger.approvals(NAME, version) == ()

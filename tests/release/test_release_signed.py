@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, RunFiles, approve, blessing, run_files
+from tests.fakes.releases import NAME, RunFiles, blessing, run_files
 from wherry.contracts import Blessing, Scores
 from wherry.contracts.errors import (
     ApprovalError,
+    GateRefusedError,
     SignatureError,
     SigningKeyError,
     WherryError,
 )
 from wherry.ledger import CHAMPION, Actor, Ledger
+from wherry.release import moves
 from wherry.release.run import run
 from wherry.signing import BLESSING, WAIVER, KeyFolder, stamp
 
@@ -34,6 +36,18 @@ def release(files: RunFiles, settings: str = "") -> bool:
     return run(
         *(files.gguf, files.blessing, files.dataset, files.scores_quantized, files.scores_tuned),
         *(files.base, files.adapter, out, NAME, settings),
+    )
+
+
+def approve(ledger: Ledger, keys: KeyFolder) -> None:
+    """Bo approves the first version, with a key of his own that is trusted here."""
+    keys.rotate(datetime.now(UTC), owner="bo")
+    moves.approve(
+        *(ledger, NAME, 1),
+        meaning="reviewed",
+        role="",
+        signer=keys.signer(),
+        keyring=keys.keyring(),
     )
 
 
@@ -106,7 +120,7 @@ def test_a_version_waits_for_its_approval_and_the_next_run_promotes_it(
         (made,) = ledger.releases()
         assert made.aliases == ()
         assert "clinical safety" in ledger.missing_approval(NAME, 1)
-        approve(ledger, 1)
+        approve(ledger, files.keys)
     assert release(files) is True
     with Ledger.open(tmp_path / ".wherry") as ledger:
         (made,) = ledger.releases()
@@ -123,4 +137,13 @@ def test_an_approval_after_its_time_is_refused(files: RunFiles, tmp_path: Path) 
         Ledger.open(tmp_path / ".wherry", actor=Actor("bo", "human", "os-user")) as ledger,
         pytest.raises(ApprovalError, match="was to be approved until 2026-01-01"),
     ):
-        approve(ledger, 1)
+        approve(ledger, files.keys)
+
+
+def test_a_blessing_of_another_name_releases_nothing(files: RunFiles, tmp_path: Path) -> None:
+    made = blessing(Scores.read(files.scores_quantized))
+    files.sign(replace(made, name="other-model"))
+    with pytest.raises(GateRefusedError, match="of the model 'other-model'"):
+        release(files)
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        assert ledger.releases() == ()

@@ -36,7 +36,7 @@ def card(model: str, output: Path | None) -> None:
 
 @click.command()
 @click.argument("model")
-@click.argument("other", type=int)
+@click.argument("other", type=click.IntRange(1, 999_999_999))
 @click.option("--html", required=True, type=page_path, help="Where to write the page.")
 @click.option(
     "--dataset",

@@ -22,7 +22,7 @@ from wherry.contracts import (
     digest_file,
     read_settings,
 )
-from wherry.contracts.errors import EXIT_REFUSED, SettingsError
+from wherry.contracts.errors import EXIT_REFUSED, RoleError, SettingsError
 from wherry.contracts.parity import Parity
 from wherry.gate.evidence import Evidence
 from wherry.gate.fair import of_file, parity_check, same_ground
@@ -30,7 +30,9 @@ from wherry.gate.settings import Policy, rule_names
 from wherry.gate.step import judge, policy_digest
 from wherry.gate.waivers import Waivers
 from wherry.gate.words import explain as words
+from wherry.ledger.roles import read_roles
 from wherry.runtime.plan import load_file
+from wherry.workspace import state
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 policy_argument = click.argument("policy", type=_FILE)
@@ -177,6 +179,7 @@ def waive(
     from wherry.signing import WAIVER, load_signer, stamp
 
     read, signer = read_policy(policy), load_signer(key=key)
+    _check_may_waive(signer.key.owner)
     waiver = Waiver(
         rule=_known(rule, read),
         name=name,
@@ -195,6 +198,15 @@ def waive(
         print(signed.to_json())
         return
     print(printable(f"{out}: {rule} of {name} is waived by {waiver.who} until {waiver.until}"))
+
+
+def _check_may_waive(who: str) -> None:
+    roles = read_roles(state())
+    if not roles.allows("waive", who):
+        raise RoleError(
+            f"{who!r} may not waive: the roles policy names {', '.join(roles.waive) or 'nobody'}.",
+            remedy="Ask one of them, or have the policy changed.",
+        )
 
 
 @gate.command()
@@ -249,6 +261,10 @@ def _said(why: str) -> str:
     return why.strip()
 
 
+_LAST_YEAR = 9999
+"""Its last hours have no UTC in some zones."""
+
+
 def _end(until: str) -> datetime:
     try:
         read = datetime.fromisoformat(until)
@@ -258,6 +274,10 @@ def _end(until: str) -> datetime:
             remedy="Write a date, or a time of RFC 3339.",
         ) from None
     end = read if read.tzinfo else read.replace(tzinfo=UTC)
+    if end.year >= _LAST_YEAR:
+        raise SettingsError(
+            f"--until {until} is later than any waiver lasts.", remedy="Name a nearer time."
+        )
     if end <= datetime.now(UTC):
         raise SettingsError(f"--until {until} is over already.", remedy="Name a later time.")
     return end

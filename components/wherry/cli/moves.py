@@ -6,18 +6,21 @@ from typing import Any
 
 import click
 
+from wherry.cli.failure import printable
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Deployment, Release
-from wherry.contracts.errors import MissingError, SettingsError
+from wherry.contracts.errors import MissingError, RoleError, SettingsError
 from wherry.ledger import CHAMPION, Ledger
 from wherry.release import moves
 from wherry.release.mirror import differences
 from wherry.release.mirror import reconcile as reconcile_mirror
 from wherry.release.registries import mirrors, open_mirror
+from wherry.release.vouched import still_missing
 from wherry.signing import load_keyring, load_signer
 from wherry.workspace import state
 
-_ALREADY = "Nothing more is missing; the champion is a newer version, so nothing was moved."
+_DIGITS = 9
+"""Of a version's number, at most."""
 
 reason_option = click.option("--reason", required=True, help="Why, for the audit.")
 
@@ -29,7 +32,7 @@ def parse_version(model: str) -> tuple[str, int]:
         SettingsError: on any other form.
     """
     name, _, version = model.partition(":")
-    if not (name and version.isdecimal() and int(version)):
+    if not (name and version.isdecimal() and len(version) <= _DIGITS and int(version)):
         raise SettingsError(
             f"{model!r} names no version: expected NAME:VERSION, such as icd10-triage:2.",
             remedy="See `wherry models` for what there is.",
@@ -61,7 +64,15 @@ def promote(model: str, alias: str, reason: str, seen: int, as_json: bool) -> No
     """Point an alias at MODEL (NAME:VERSION) and let the local server follow."""
     name, version = parse_version(model)
     with open_ledger() as ledger:
-        generation = moves.promote(ledger, name, version, alias=alias, reason=reason, seen=seen)
+        if alias == CHAMPION:
+            ledger.check_role("deploy")  # before anything moves: the server follows
+        generation = moves.promote(
+            *(ledger, name, version),
+            keyring=load_keyring(),
+            alias=alias,
+            reason=reason,
+            seen=seen,
+        )
         release = ledger.find(name, version)
     _tell(release, alias, generation, _followed(name, alias), as_json)
 
@@ -76,7 +87,10 @@ def promote(model: str, alias: str, reason: str, seen: int, as_json: bool) -> No
 def rollback(name: str, reason: str, to: int, seen: int, as_json: bool) -> None:
     """Point the champion of NAME back at the last healthy version; seconds, and no network."""
     with open_ledger() as ledger:
-        release = moves.roll_back(ledger, name, reason=reason, to=to, seen=seen)
+        ledger.check_role("deploy")
+        release = moves.roll_back(
+            ledger, name, keyring=load_keyring(), reason=reason, to=to, seen=seen
+        )
         at = ledger.alias(name, CHAMPION)
     _tell(release, CHAMPION, at.generation if at else 0, _followed(name, CHAMPION), as_json)
 
@@ -94,19 +108,27 @@ def approve(model: str, meaning: str, role: str, key: str, as_json: bool) -> Non
     Nobody approves what is their own: the author and the approver differ.
     """
     name, version = parse_version(model)
+    signer, keyring = load_signer(key=key), load_keyring()
     with open_ledger() as ledger:
-        signer = load_signer(key=key)
-        approval = moves.approve(ledger, name, version, meaning=meaning, role=role, signer=signer)
-        missing = ledger.missing_approval(name, version)
-        went_live = not missing and _goes_live(ledger, name, version)
-    live = _followed(name, CHAMPION) if went_live else None
+        before = still_missing(ledger, name, version, keyring)
+        approval = moves.approve(
+            *(ledger, name, version),
+            meaning=meaning,
+            role=role,
+            signer=signer,
+            keyring=keyring,
+        )
+        missing = still_missing(ledger, name, version, keyring)
+        why = missing or (_waits(ledger, name, version) if before else "Nothing was missing.")
+        if not why:
+            moves.promote(ledger, name, version, keyring=keyring, reason="approved")
+    live = None if why else _followed(name, CHAMPION)
     if as_json:
-        found = {**json.loads(approval.to_json()), "missing": missing, "promoted": went_live}
+        found = {**json.loads(approval.to_json()), "missing": missing, "promoted": not why}
         print(json.dumps(found, indent=2))
         return
-    print(f"{approval.who} approved {name} v{version}: {approval.meaning}")
-    where = f", served at {live.url}" if live else ""
-    print(missing or (f"It is champion now{where}." if went_live else _ALREADY))
+    print(printable(f"{approval.who} approved {name} v{version}: {approval.meaning}"))
+    print(why or f"It is champion now{f', served at {live.url}' if live else ''}.")
 
 
 @click.command()
@@ -165,14 +187,20 @@ def reconcile(name: str, addresses: tuple[str, ...], apply: bool, as_json: bool)
         raise SystemExit(1)
 
 
-def _goes_live(ledger: Ledger, name: str, version: int) -> bool:
-    """Promotes a version that was waiting for this; one that a newer version overtook waits on."""
-    at = ledger.alias(name, CHAMPION)
-    if at and at.version >= version:
-        return at.version == version
-    moves.approved(ledger, name, version, load_keyring())
-    moves.promote(ledger, name, version, reason="approved")
-    return True
+def _waits(ledger: Ledger, name: str, version: int) -> str:
+    """Says why a version does not go live though every approval is there; empty if it does."""
+    live, release = ledger.release_at_alias(name, CHAMPION), ledger.find(name, version)
+    judged = ledger.blessing_of(name, version).champion_digest
+    if live and live.digest == release.digest:
+        return "It is champion already."
+    if judged != (live.digest if live else None):
+        return "It waits: the gate compared it with another champion. Run the pipeline again."
+    try:
+        ledger.check_role("promote")
+        ledger.check_role("deploy")
+    except RoleError as error:
+        return f"It waits for somebody who may promote it: {error.message}"
+    return ""
 
 
 def _followed(name: str, alias: str) -> Deployment | None:

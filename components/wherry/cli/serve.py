@@ -6,6 +6,9 @@ from wherry.cli.options import debug_option
 from wherry.contracts import ArtifactRef, Release
 from wherry.contracts.errors import MissingError, SettingsError
 from wherry.ledger import CHAMPION, Ledger
+from wherry.ledger.standing import check_fit
+from wherry.release.vouched import check_vouched
+from wherry.signing import load_keyring
 from wherry.workspace import state
 
 
@@ -14,8 +17,9 @@ from wherry.workspace import state
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--threads", default=0, show_default="all", type=click.IntRange(0))
+@click.option("--unblessed", is_flag=True, help="Also what may not go live; on 127.0.0.1 alone.")
 @debug_option
-def serve(model: str, port: int, host: str, threads: int) -> None:
+def serve(model: str, port: int, host: str, threads: int, unblessed: bool) -> None:
     """Serve a released version until Ctrl-C, with no change to what is deployed.
 
     MODEL is NAME for the champion, NAME@ALIAS or NAME:VERSION.
@@ -26,8 +30,12 @@ def serve(model: str, port: int, host: str, threads: int) -> None:
             f"Nothing is released in {state()}.",
             remedy="See `wherry models`, or release a version with `wherry run`.",
         )
+    _check_unblessed(host, unblessed=unblessed)
     with Ledger.open(state()) as ledger:
         release = _find(ledger, model)
+        if not unblessed:
+            check_fit(release)
+            check_vouched(ledger, release.name, release.version, load_keyring())
         path = ledger.artifacts.verified(ArtifactRef(release.uri, release.digest, release.size))
     from wherry.serve.run import run
 
@@ -43,9 +51,17 @@ def serve(model: str, port: int, host: str, threads: int) -> None:
     )
 
 
+def _check_unblessed(host: str, *, unblessed: bool) -> None:
+    if unblessed and host != "127.0.0.1":
+        raise SettingsError(
+            f"--unblessed serves on 127.0.0.1 alone, not on {host}.",
+            remedy="Approve and release the version, or leave --host out.",
+        )
+
+
 def _check_version(model: str) -> None:
     name, colon, version = model.partition(":")
-    if colon and not version.isdecimal():
+    if colon and not (version.isdecimal() and len(version) <= 9):
         raise SettingsError(
             f"version {version!r} of {name} is no whole number.",
             remedy="See `wherry models` for the versions.",

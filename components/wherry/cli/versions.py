@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from wherry.cli.failure import printable
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Approval, Metric, Release, Scores
@@ -34,7 +35,7 @@ def show(model: str, as_json: bool) -> None:
         plain = {"release": json.loads(release.to_json()), "scores": json.loads(scores.to_json())}
         print(json.dumps({**plain, "approvals": found, "missing_approval": missing}, indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(_pairs(_facts(release, approvals, missing)))
     console.print()
     console.print(_scores_table(scores))
@@ -42,7 +43,7 @@ def show(model: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.argument("other", type=int)
+@click.argument("other", type=click.IntRange(1, 999_999_999))
 @json_option
 @debug_option
 def diff(model: str, other: int, as_json: bool) -> None:
@@ -59,7 +60,7 @@ def diff(model: str, other: int, as_json: bool) -> None:
         same = scores[0].data_digest == scores[1].data_digest
         print(json.dumps({"changed": lines, "metrics": found, "same_test_data": same}, indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(_diff_table(name, version, other, changed, metrics))
     if scores[0].data_digest != scores[1].data_digest:
         console.print("Scored on different test data: the scores cannot be compared.")
@@ -80,7 +81,7 @@ def history(name: str, alias: str, as_json: bool) -> None:
     if not found:
         print(f"{alias} of {name} never pointed anywhere.")
         return
-    Console(highlight=False).print(_history_table(found))
+    Console(highlight=False, markup=False).print(_history_table(found))
     if any(one.skewed for one in found):
         print("* a row before it has a later time: a clock was wrong. Rows are ordered by number.")
 
@@ -152,7 +153,7 @@ def _facts(
     yield "code", f"wherry {lineage.code.version} {lineage.code.commit[:12]}".strip()
     for one in approvals:
         part = f" as {one.role}" if one.role else ""
-        yield "approved", f"{_short(one.given)} by {one.who}{part}: {one.meaning}"
+        yield "approved", printable(f"{_short(one.given)} by {one.who}{part}: {one.meaning}")
     if missing:
         yield "missing", missing
 
@@ -218,9 +219,8 @@ def _history_table(found: list[Pointed]) -> Table:
     for one in found:
         star = "*" if one.skewed else ""
         who = one.actor.id if one.actor else "-"
-        table.add_row(
-            *(str(one.seq), _short(one.ts) + star, str(one.version), who, one.action, one.reason)
-        )
+        since, why = _short(one.ts) + star, printable(one.reason)
+        table.add_row(str(one.seq), since, str(one.version), who, one.action, why)
     return table
 
 

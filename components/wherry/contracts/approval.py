@@ -31,6 +31,34 @@ class Approval(Record):
     schema: Literal["wherry.approval/1"] = "wherry.approval/1"
 
 
+def missing_roles(blessing: Blessing, approvals: Iterable[Approval]) -> tuple[str, ...]:
+    """Gives the roles that the policy asks for and that no person of their own approved in.
+
+    One person counts once, in whichever of their roles serves best.
+
+    Args:
+        blessing: what the gate gave.
+        approvals: those whose signatures were found good; of another file or policy they are none.
+    """
+    bound = (blessing.model_digest, blessing.policy_digest)
+    people: dict[str, set[str]] = {role: set() for role in blessing.required_approvals}
+    for one in approvals:
+        if one.role in people and (one.model_digest, one.policy_digest) == bound:
+            people[one.role].add(one.who)
+    taken: dict[str, str] = {}
+    return tuple(role for role in people if not _placed(role, people, taken, set()))
+
+
+def _placed(role: str, people: dict[str, set[str]], taken: dict[str, str], tried: set[str]) -> bool:
+    """Finds a person for a role, moving others to another of theirs (augmenting paths)."""
+    for who in sorted(people[role] - tried):
+        tried.add(who)
+        if who not in taken or _placed(taken[who], people, taken, tried):
+            taken[who] = role
+            return True
+    return False
+
+
 def check_approvals(blessing: Blessing, approvals: Iterable[Approval] = ()) -> None:
     """Refuses a blessing whose required approvals are not all given.
 
@@ -41,14 +69,7 @@ def check_approvals(blessing: Blessing, approvals: Iterable[Approval] = ()) -> N
     Raises:
         ApprovalError: naming the roles that are missing.
     """
-    given = {
-        approval.role
-        for approval in approvals
-        if (approval.model_digest, approval.policy_digest)
-        == (blessing.model_digest, blessing.policy_digest)
-    }
-    missing = [role for role in blessing.required_approvals if role not in given]
-    if missing:
+    if missing := missing_roles(blessing, approvals):
         raise ApprovalError(
             f"{blessing.model_digest} is blessed, but the policy asks for an approval as "
             f"{', '.join(missing)}.",

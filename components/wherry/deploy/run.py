@@ -1,7 +1,7 @@
 """Wires the deployment: a release in, an address that answers out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wherry.contracts import (
@@ -56,6 +56,7 @@ def run(
     with stage("deploy") as report:
         chosen = read_settings(DeploySettings, settings)
         wanted = Release.read(release)
+        _check_role()
         with _given_back(wanted, recorded=not generation):
             check_blessed(wanted, blessing)
         Manifest.verified(dataset)
@@ -86,12 +87,19 @@ def follow(name: str) -> Deployment | None:
         wanted = ledger.release_at_alias(name, CHAMPION)
     if wanted is None:
         return None
+    _check_role()
     with stage("deploy") as report:
         with _given_back(wanted, recorded=True):
             check_blessed(wanted, None)
         live = _deployed(wanted, 0, Plan.read(kept), report)
         report.verdict(f"{live.name} v{live.version} at {live.url}, {live.checks[-1]}")
     return live
+
+
+def _check_role() -> None:
+    """Refuses who may not deploy before any server is touched."""
+    with Ledger.open(state()) as ledger:
+        ledger.check_role("deploy")
 
 
 def _deployed(wanted: Release, generation: int, plan: Plan, report: Report) -> Deployment:
@@ -128,10 +136,15 @@ def _given_back(wanted: Release, *, recorded: bool) -> Iterator[None]:
     """
     try:
         yield
+    except ConflictError:
+        raise  # another process deploys, or deployed something newer: what it does, it records
     except WherryError as error:
         live = status(wanted.name)
-        if recorded and live and live.version != wanted.version:
-            _roll_back(wanted, live, f"version {wanted.version} did not deploy: {error.message}")
+        if recorded and live and live.healthy and live.version != wanted.version:
+            reason = f"version {wanted.version} did not deploy: {error.message}"
+            # Why it did not deploy is what matters; a champion left behind `status` shows.
+            with suppress(WherryError):
+                _roll_back(wanted, live, reason)
         raise
 
 

@@ -41,7 +41,7 @@ def age(evidence: Evidence, policy: Policy) -> Iterator[Check]:
     name = "max_data_age_days"
     blank = Check("age", "data_age", "", most, None, False, "", "days", name)
     if evidence.newest_row is None:
-        yield replace(blank, reason="no row of the training data says when it was written")
+        yield replace(blank, reason="not every row of the training data says when it was written")
         return
     days = (evidence.now - evidence.newest_row).total_seconds() / SECONDS_A_DAY
     told = f"the newest row of the training data is {days:.1f} days old, at most {most:g} are asked"

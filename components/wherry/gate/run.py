@@ -1,6 +1,5 @@
 """Wires the gate: scores, parity and a policy in, a signed blessing out."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from wherry.gate.settings import Policy
 from wherry.gate.step import decide
 from wherry.gate.waivers import Granted, moment
 from wherry.ledger import CHAMPION, Ledger
+from wherry.ledger.roles import Roles, read_roles
 from wherry.ledger.stages import recorded
 from wherry.progress import stage
 from wherry.signing import BLESSING, WAIVER, Keyring, check_stamp, load_keyring, load_signer, stamp
@@ -118,7 +118,8 @@ def granted(waivers: tuple[Waiver, ...]) -> list[Granted]:
         SigningKeyError: if there are waivers, but no keyring to look with.
     """
     keyring = load_keyring() if waivers else Keyring()
-    return [Granted(waiver, _fault(waiver, keyring)) for waiver in waivers]
+    roles = read_roles(state())
+    return [Granted(waiver, _fault(waiver, keyring, roles)) for waiver in waivers]
 
 
 def newest_row(dataset: Path, scored: Scores) -> datetime | None:
@@ -135,22 +136,24 @@ def newest_row(dataset: Path, scored: Scores) -> datetime | None:
             f"the file was scored on {scored.data_digest}.",
             remedy="Hand on the outputs of one run.",
         )
-    return max(_times(dataset / data.split(_TRAIN).file), default=None)
+    newest: datetime | None = None
+    for row in read_rows(dataset / data.split(_TRAIN).file):
+        read = moment(row.time) if row.time else None
+        if read is None:
+            return None  # nobody knows how old the whole is
+        newest = read if newest is None else max(newest, read)
+    return newest
 
 
-def _times(file: Path) -> Iterator[datetime]:
-    for row in read_rows(file):
-        if row.time and (read := moment(row.time)):
-            yield read
-
-
-def _fault(waiver: Waiver, keyring: Keyring) -> str:
+def _fault(waiver: Waiver, keyring: Keyring, roles: Roles) -> str:
     try:
         signed_by = check_stamp(waiver, WAIVER, keyring)
     except (FormatError, SignatureError, SigningKeyError) as error:
         return f"{error.code}, {error.message}"
     if signed_by.owner != waiver.who:
         return f"it is signed by {signed_by.owner}"
+    if not roles.allows("waive", waiver.who):
+        return f"the roles policy does not let {waiver.who} waive"
     return ""
 
 

@@ -114,8 +114,8 @@ class Policy:
                 f"significance {self.significance!r} needs a rule on the champion to be about, "
                 "such as champion: {accuracy: 0.02}"
             )
-        if not (math.isfinite(self.approval_days) and self.approval_days > 0):
-            raise ValueError(f"approval_days must be in (0, ∞), got {self.approval_days}")
+        if not 0 < self.approval_days <= 3650:
+            raise ValueError(f"approval_days must be in (0, 3650], got {self.approval_days}")
         _check_roles(self.required_approvals)
         check_rules(self)
 

@@ -16,7 +16,7 @@ from wherry.ledger.records import (
     Circumstances,
     Verification,
 )
-from wherry.ledger.rules import approval_part, check_blessing, check_label
+from wherry.ledger.rules import approval_missing, approval_part, check_blessing, check_label
 from wherry.ledger.shelves.stored import Stored
 from wherry.ledger.store import Ledger, predictions_name
 
@@ -35,6 +35,7 @@ __all__ = [
     "Stored",
     "Verification",
     "alias_moves",
+    "approval_missing",
     "approval_part",
     "canonical",
     "check_blessing",

@@ -130,6 +130,7 @@ def approved(release: Release, approval: Approval) -> AuditRow:
             policy_digest=approval.policy_digest,
             record_digest=digest_bytes(approval.to_json().encode()),
             role=approval.role,
+            who=approval.who,
         ),
     )
 

@@ -78,6 +78,11 @@ class AuditLog:
         self._tables = tables
         self._clock = clock
 
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return self._tables.head()[0]
+
     def rows(self, wanted: Wanted | None = None) -> Iterator[AuditRow]:
         """Yields the rows that somebody wants, in order."""
         for _, hash, text in self._tables.raw_rows():

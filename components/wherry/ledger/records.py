@@ -169,6 +169,8 @@ class Approved:
     policy_digest: Digest
     record_digest: Digest
     role: str = ""
+    who: str = ""
+    """The owner of the key that signed; the row's actor is the account."""
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,26 @@
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from wherry.contracts import read_settings
 from wherry.contracts.errors import RoleError, SettingsError
-from wherry.ledger.records import Action, Actor
+from wherry.ledger.records import Actor
 
 ROLES_VARIABLE: Final = "WHERRY_ROLES"
 ROLES_NAME: Final = "roles.yaml"
 ANYBODY: Final = "*"
+Change = Literal[
+    "register", "approve", "promote", "rollback", "deploy", "retire", "revoke", "waive"
+]
 
 
 @dataclass(frozen=True)
 class Roles:
     """The actors that may make each change; ``*`` is anybody, an empty list nobody.
 
-    A policy names all of them: what it forgot would be open, or closed in an emergency.
+    A policy names all of them: what it forgot would be open, or closed in an emergency. It
+    guards against mistakes; whoever can write to the store itself is held by its signatures.
     """
 
     register: tuple[str, ...]
@@ -32,15 +36,20 @@ class Roles:
     waive: tuple[str, ...]
     """Who may sign waivers of the gate's rules."""
 
-    def check(self, action: Action, actor: Actor) -> None:
+    def allows(self, action: Change, who: str) -> bool:
+        """Says whether the policy lets somebody make a change."""
+        allowed: tuple[str, ...] = getattr(self, action)
+        return ANYBODY in allowed or who in allowed
+
+    def check(self, action: Change, actor: Actor) -> None:
         """Refuses an actor that the policy does not name for an action.
 
         Raises:
             RoleError: naming who may.
         """
-        allowed: tuple[str, ...] = getattr(self, action)
-        if ANYBODY in allowed or actor.id in allowed:
+        if self.allows(action, actor.id):
             return
+        allowed: tuple[str, ...] = getattr(self, action)
         raise RoleError(
             f"{actor.id!r} may not {action}: the roles policy names "
             f"{', '.join(allowed) or 'nobody'}.",

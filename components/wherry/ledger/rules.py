@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from wherry.contracts import Approval, Blessing, Scores, digest_record
+from wherry.contracts.approval import missing_roles
 from wherry.contracts.errors import (
     ApprovalError,
     DigestError,
@@ -105,24 +106,16 @@ def check_approval(approval: Approval, blessing: Blessing) -> None:
 def approval_missing(blessing: Blessing, given: Sequence[Approval]) -> str:
     """Says which approvals are missing, in words; empty if none is.
 
-    Every part that the policy names takes a person of its own; an approval of another digest or
-    under another policy is none.
-
     Args:
         blessing: of the version.
         given: what was approved, by whoever.
     """
-    bound = (blessing.model_digest, blessing.policy_digest)
-    valid = [one for one in given if (one.model_digest, one.policy_digest) == bound]
-    open_parts = list(blessing.required_approvals)
-    people: set[str] = set()
-    for one in valid:
-        if one.role in open_parts and one.who not in people:
-            open_parts.remove(one.role)
-            people.add(one.who)
-    if not open_parts:
+    missing = missing_roles(blessing, given)
+    if not missing:
         return ""
-    return f"its policy asks for the approval of {', '.join(open_parts)}, which nobody has given"
+    return (
+        f"its policy asks for the approval of {', '.join(missing)}, each by a person of their own"
+    )
 
 
 def approval_part(blessing: Blessing, role: str) -> str:

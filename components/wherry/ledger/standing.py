@@ -24,16 +24,28 @@ class Standing:
         self._tables = tables
         self._journal = journal
 
-    def approve(self, release: Release, approval: Approval) -> Approval:
-        """Adds an approval; the same person's in the same role again adds nothing."""
+    def approve(self, release: Release, approval: Approval, *, again: bool) -> Approval:
+        """Adds an approval; the same person's in the same role adds nothing, unless it must."""
         check_fit(release)
         self._check_may_approve(release, approval)
         for one in self._tables.approvals(release.name, release.version):
-            if (one.who, one.role) == (approval.who, approval.role):
+            if not again and (one.who, one.role) == (approval.who, approval.role):
                 return one
+        self._check_first_part(release, approval)
         row = self._journal.write(events.approved(release, approval))
         self._tables.add_approval(row.seq, release, approval)
         return approval
+
+    def _check_first_part(self, release: Release, approval: Approval) -> None:
+        """Refuses the same account in a second part, whatever name its key bears."""
+        me = self._journal.actor.id
+        for row in self._tables.approval_rows(release.name, release.version):
+            given = row.approval
+            if given and row.actor and row.actor.id == me and given.role != approval.role:
+                raise ApprovalError(
+                    f"{me!r} approved {release.name} v{release.version} as {given.role} already.",
+                    remedy="Each part takes another person.",
+                )
 
     def withdraw(self, release: Release, action: Withdrawal, reason: str) -> None:
         """Retires or revokes a version; one that is needed now stays."""

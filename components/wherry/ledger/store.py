@@ -21,7 +21,6 @@ from wherry.ledger.events import staged
 from wherry.ledger.journal import Journal
 from wherry.ledger.log import AuditLog
 from wherry.ledger.records import (
-    Action,
     Actor,
     Alias,
     AuditRow,
@@ -35,7 +34,7 @@ from wherry.ledger.records import (
     Verification,
     Withdrawal,
 )
-from wherry.ledger.roles import OPEN, Roles, read_roles
+from wherry.ledger.roles import OPEN, Change, Roles, read_roles
 from wherry.ledger.rules import (
     SHIPPED,
     approval_missing,
@@ -219,7 +218,9 @@ class Ledger:
             self._changes.switch(asked, release)
         return self.find(release.name, release.version)
 
-    def approve(self, name: str, version: int, approval: Approval) -> Approval:
+    def approve(
+        self, name: str, version: int, approval: Approval, *, again: bool = False
+    ) -> Approval:
         """Records a person's approval of a version.
 
         Whoever calls it has looked at its signature.
@@ -228,6 +229,8 @@ class Ledger:
             name: the model's name.
             version: which one.
             approval: of its digest, under its policy.
+            again: whether to add it beside an earlier one of the same person in the same role,
+                for that one's key is no longer good.
 
         Returns:
             The approval; the one that this person gave in this role before, if there is one.
@@ -244,7 +247,7 @@ class Ledger:
         check_approval(approval, self.blessing_of(name, version))
         self.artifacts.verified(_ref(release))
         with self._tables.writing():
-            return self._standing.approve(self.find(name, version), approval)
+            return self._standing.approve(self.find(name, version), approval, again=again)
 
     def approvals(self, name: str, version: int) -> tuple[Approval, ...]:
         """Gives the approvals of a version, oldest first."""
@@ -278,7 +281,7 @@ class Ledger:
         """Gives the time as records have it: UTC, RFC 3339, to the second."""
         return self._journal.time().isoformat(timespec="seconds").replace("+00:00", "Z")
 
-    def check_role(self, action: Action) -> None:
+    def check_role(self, action: Change) -> None:
         """Refuses what the roles policy does not let this process's actor do.
 
         Raises:

@@ -159,6 +159,16 @@ class Tables:
         where = f"an approval of {name} v{version}"
         return tuple(Approval.from_json(text, where=where) for (text,) in rows)
 
+    def approval_rows(self, name: str, version: int) -> tuple[AuditRow, ...]:
+        """Gives the audit rows of a version's approvals, oldest first."""
+        table = APPROVALS.c
+        query = (
+            select(AUDIT.c.record, AUDIT.c.hash)
+            .join(APPROVALS, table.seq == AUDIT.c.seq)
+            .where(table.name == name, table.version == version)
+        )
+        return tuple(opened(*row) for row in self._db.rows(query.order_by(table.seq)))
+
     def add_approval(self, seq: int, release: Release, approval: Approval) -> None:
         """Adds an approval beside its audit row."""
         self._db.execute(

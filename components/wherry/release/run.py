@@ -12,7 +12,7 @@ from wherry.contracts import (
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import DigestError, WherryError
+from wherry.contracts.errors import DigestError, GateRefusedError, WherryError
 from wherry.contracts.files import write_atomic
 from wherry.contracts.model import MODEL_NAME
 from wherry.ledger import CHAMPION, Ledger, predictions_name
@@ -24,6 +24,7 @@ from wherry.release.registries import mirrors, open_mirror
 from wherry.release.settings import ReleaseSettings
 from wherry.release.step import Parts, check
 from wherry.release.step import release as release_parts
+from wherry.release.vouched import still_missing
 from wherry.signing import BLESSING, check_stamp, load_keyring, load_signer
 from wherry.workspace import state
 
@@ -88,7 +89,9 @@ def run(
             blessing=Blessing.read(blessing),
         )
         check(parts)
-        check_stamp(parts.blessing, BLESSING, load_keyring())
+        keyring = load_keyring()
+        check_stamp(parts.blessing, BLESSING, keyring)
+        _check_name(parts.blessing, name)
         with Ledger.open(state()) as ledger:
             if predictions:
                 _keep(ledger, name, predictions, parts.quantized)
@@ -100,8 +103,9 @@ def run(
                 run_settings=run_settings,
                 code=made_by,
                 promote=chosen.promote,
+                keyring=keyring,
             )
-            waits = "" if made.aliases else ledger.missing_approval(made.name, made.version)
+            waits = "" if made.aliases else still_missing(ledger, made.name, made.version, keyring)
             told = _mirrored(ledger, made.name)
             if signing and checkpoint:
                 write_atomic(checkpoint, signing.keep(ledger))
@@ -109,6 +113,15 @@ def run(
         words = (f"{made.name} v{made.version}", *made.aliases, *([waits] if waits else ()), *told)
         report.verdict(", ".join(words))
     return CHAMPION in made.aliases
+
+
+def _check_name(blessing: Blessing, name: str) -> None:
+    """Refuses a blessing that was given, with its waivers and its champion, for another name."""
+    if blessing.name not in ("", name):
+        raise GateRefusedError(
+            f"the blessing is of the model {blessing.name!r}, not of {name!r}.",
+            remedy="Let the gate judge it under the name that it is released as.",
+        )
 
 
 def _keep(ledger: Ledger, name: str, predictions: Path, scores: Scores) -> None:

@@ -34,6 +34,8 @@ from wherry.ledger import (
     check_blessing,
     check_label,
 )
+from wherry.release.vouched import still_missing
+from wherry.signing import Keyring
 
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -87,6 +89,7 @@ def release(
     run_settings: str,
     code: Code,
     promote: bool,
+    keyring: Keyring,
 ) -> Release:
     """Publishes, registers and promotes a checked file; doing it again changes nothing.
 
@@ -98,6 +101,7 @@ def release(
         run_settings: the settings of all stages as JSON.
         code: what made it.
         promote: whether `champion` moves to it.
+        keyring: the keys that are trusted, for the approvals that it may need.
 
     Raises:
         ConflictError: if the champion is no longer the one that the gate compared with.
@@ -114,7 +118,7 @@ def release(
     if not promote:
         return ledger.register(candidate)
     if parts.blessing.required_approvals:
-        return _promote_if_approved(ledger, candidate, at.generation if at else 0)
+        return _promote_if_approved(ledger, candidate, at.generation if at else 0, keyring)
     return _promote(ledger, candidate, at.generation if at else 0)
 
 
@@ -198,10 +202,12 @@ def _candidate(
     )
 
 
-def _promote_if_approved(ledger: Ledger, candidate: Candidate, generation: int) -> Release:
+def _promote_if_approved(
+    ledger: Ledger, candidate: Candidate, generation: int, keyring: Keyring
+) -> Release:
     """Registers a version, which then waits; the run that finds it approved promotes it."""
     made = ledger.register(candidate)
-    if CHAMPION in made.aliases or ledger.missing_approval(made.name, made.version):
+    if CHAMPION in made.aliases or still_missing(ledger, made.name, made.version, keyring):
         return made
     ledger.switch(
         CHAMPION, made.name, made.version, expected_generation=generation, reason="approved"

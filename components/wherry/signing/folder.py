@@ -53,6 +53,17 @@ def load_signer(folder: Path | None = None, key: str = "") -> Signer:
     return KeyFolder(folder or keys_folder()).signer(key)
 
 
+def _last_owner(ring: Keyring) -> str:
+    """Gives whose key signed here last; a key that is only trusted here says nothing of that."""
+    owners = [key.owner for key in ring.keys if key.uri]
+    if not owners:
+        raise SigningKeyError(
+            "No key ever signed here, so nobody knows whose the new one is.",
+            remedy="Run `wherry keys rotate --owner NAME`.",
+        )
+    return owners[-1]
+
+
 class KeyFolder:
     """A folder of keys: ``keyring.json`` for all to read, ``ID.pem`` for the owner alone.
 
@@ -143,9 +154,9 @@ class KeyFolder:
         """
         with self._alone():
             ring = self.keyring()
-            before = ring.find(ring.current) or (ring.keys[-1] if ring.keys else None)
+            before = ring.find(ring.current)
             may = before.may if before else ()
-            owner = owner or (before.owner if before else "")
+            owner = owner or (before.owner if before else _last_owner(ring))
             made = self._take_over(ring, owner, now, uri, may)
             self._forget_unused(self.keyring())
             return made
