@@ -189,6 +189,7 @@ def test_doctor_finds_this_machine_fit(tuned_run: TunedRun) -> None:
 EASY = {"floors": {"accuracy": 0.001}, "min_rows": 100}
 
 
+@pytest.mark.nightly  # two minutes; tests/tune kills the stage itself in each run of the suite
 @pytest.mark.faults
 def test_a_run_killed_while_it_tunes_leaves_no_process_and_its_repetition_ends_well(
     tuned_run: TunedRun,

@@ -48,8 +48,9 @@ def terminated_at(process: subprocess.Popen[str], common: Path, step: int) -> st
 
 @pytest.mark.parametrize(
     "start",
-    [pytest.param(ALONE, id="alone"), pytest.param(TWO, id="two-ranks", marks=pytest.mark.nightly)],
+    [pytest.param(ALONE, id="alone"), pytest.param(TWO, id="two-ranks")],
 )
+@pytest.mark.nightly  # a minute: a job, a bucket, a kill, and the job again
 def test_the_next_machine_goes_on_from_the_very_step(tuned: "Tuner", start: list[str]) -> None:
     common = tuned.folder / "common"
     first = started(tuned, start, "parts", ".one")

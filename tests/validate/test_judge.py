@@ -193,7 +193,7 @@ def unseen(outcome: Outcome) -> bool:
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 @given(
     st.lists(ROWS, min_size=1, max_size=25),
