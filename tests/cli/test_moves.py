@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from tests.fakes.releases import NAME, candidate, judged
 from wherry.cli import cli
-from wherry.contracts.errors import ApprovalError, SettingsError, SigningKeyError
+from wherry.contracts.errors import ApprovalError, SettingsError, SigningKeyError, WithdrawnError
 from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.release import moves
 from wherry.release.vouched import good_approvals
@@ -198,3 +198,13 @@ def test_the_author_cannot_approve(waiting: Path, monkeypatch: pytest.MonkeyPatc
     become(author.id, monkeypatch)
     with pytest.raises(ApprovalError, match="nobody approves|cannot approve"):
         call("approve", f"{NAME}:3", "--meaning", "fine", "--as", "medical")
+
+
+def test_what_may_not_go_live_is_not_served(waiting: Path) -> None:
+    with pytest.raises(ApprovalError, match="may not go live"):
+        call("serve", f"{NAME}:3")
+    with pytest.raises(SettingsError, match="127.0.0.1 alone"):
+        call("serve", f"{NAME}:3", "--unblessed", "--host", "0.0.0.0")
+    call("models", "revoke", f"{NAME}:1", "--reason", "leaks")
+    with pytest.raises(WithdrawnError, match="is revoked"):
+        call("serve", f"{NAME}:1")

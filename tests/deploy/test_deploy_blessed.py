@@ -14,6 +14,7 @@ from wherry.contracts.errors import (
     DigestError,
     GateRefusedError,
     MissingError,
+    RoleError,
     SignatureError,
     SigningKeyError,
     WherryError,
@@ -137,3 +138,20 @@ def test_the_stage_refuses_before_it_looks_at_anything_else(
         run(tmp_path / "release.json", tmp_path / "no-data", tmp_path / "out.json")
     assert not (tmp_path / ".wherry" / "deployments").exists()
     assert not (tmp_path / "out.json").exists()
+
+
+def test_who_may_not_deploy_is_refused_before_a_server_is_touched(
+    tmp_path: Path, release: Release
+) -> None:
+    everybody = "\n".join(
+        f"{change}: ['*']"
+        for change in ("register", "approve", "promote", "rollback", "retire", "revoke", "waive")
+    )
+    (tmp_path / ".wherry" / "roles.yaml").write_text(f"{everybody}\ndeploy: [ci]\n")
+    release.write(tmp_path / "release.json")
+    with pytest.raises(RoleError, match="may not deploy: the roles policy names ci"):
+        run(tmp_path / "release.json", tmp_path / "no-data", tmp_path / "out.json")
+    assert not (tmp_path / ".wherry" / "deployments").exists()
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        live = ledger.release_at_alias(NAME, CHAMPION)
+        assert live and live.version == release.version
