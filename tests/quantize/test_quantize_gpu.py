@@ -37,6 +37,7 @@ def test_int8_is_a_folder_for_transformers_that_is_still_the_model(
     parity = Parity.read(tmp_path / "parity.json")
     assert parity.token_agreement == 1.0
     assert [one.name for one in parity.comparisons] == ["merge", "quantization"]
+    assert Ladder.read(tmp_path / "ladder.json").reference == "merged float32 model"
 
 
 def test_int8_and_q8_0_stand_on_one_ladder(inputs: Inputs, tmp_path: Path) -> None:

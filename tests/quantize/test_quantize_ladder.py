@@ -188,4 +188,6 @@ def test_a_limit_on_answers_that_could_not_be_scored_refuses() -> None:
 def test_a_ladder_comes_back_from_its_json() -> None:
     ladder = Ladder(tuple(RUNGS), "Q5_0", SMALLEST, DIGEST, 9, DIGEST, 512, 10.0)
     assert Ladder.from_json(ladder.to_json()) == ladder
+    named = replace(ladder, reference="merged float32 model")
+    assert Ladder.from_json(named.to_json()) == named
     assert ladder.find("Q4_0") == RUNGS[1] and ladder.find("F16") is None

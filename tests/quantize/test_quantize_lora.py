@@ -7,7 +7,7 @@ import gguf
 import pytest
 
 from tests.quantize.conftest import Inputs
-from wherry.contracts import Manifest, ModelRef, digest_file
+from wherry.contracts import Ladder, Manifest, ModelRef, digest_file
 from wherry.contracts.errors import FormatError
 from wherry.contracts.parity import Parity
 from wherry.quantize.run import run
@@ -77,6 +77,37 @@ def test_an_adapter_left_out_would_be_found_out(
     monkeypatch.setattr(GgufModel, "_apply", lambda self, adapter: None)
     with pytest.raises(ParityError, match="conversion"):
         run(*inputs, tmp_path / "gguf", tmp_path / "p.json", ALONE)
+    assert not (tmp_path / "gguf").exists()
+
+
+def test_limits_on_answers_hold_for_an_adapter_alone(inputs: Inputs, tmp_path: Path) -> None:
+    import msgspec
+
+    limits = {**msgspec.json.decode(ALONE), "task_rows": 6, "max_task_loss": 0.0}
+    made = (tmp_path / "gguf", tmp_path / "p.json", json.dumps(limits), tmp_path / "ladder.json")
+    run(*inputs, *made)
+    (rung,) = Ladder.read(tmp_path / "ladder.json").rungs
+    assert rung.passed and [metric.n for metric in rung.scores] == [6]
+    assert rung.perplexity_change == pytest.approx(0, abs=1e-3)
+
+
+def test_an_adapter_alone_that_loses_too_much_is_refused(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wherry.contracts.errors import ParityError
+    from wherry.quantize.adapters.llamacpp import GgufModel
+
+    # Left out, the adapter changes the answers; the divergence is allowed to be of any size.
+    monkeypatch.setattr(GgufModel, "_apply", lambda self, adapter: None)
+    limits = {"adapter_only": True, "max_conversion_kl": 1e9, "min_conversion_agreement": 0.0,
+              "task_rows": 6, "max_perplexity_change": 0.0}  # fmt: skip
+    out = (tmp_path / "gguf", tmp_path / "p.json", json.dumps(limits), tmp_path / "ladder.json")
+    with pytest.raises(ParityError, match="perplexity rose by"):
+        run(*inputs, *out)
+    ladder = Ladder.read(tmp_path / "ladder.json")
+    assert (ladder.picked, ladder.rungs[0].passed) == ("", False)
+    assert ladder.reference == "base in F16, without the adapter"
+    assert not Parity.read(tmp_path / "p.json").passed
     assert not (tmp_path / "gguf").exists()
 
 

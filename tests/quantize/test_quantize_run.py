@@ -198,6 +198,7 @@ def test_of_several_types_the_smallest_that_passes_is_shipped_and_all_are_told(
 
 def test_each_rung_has_quality_task_scores_speed_and_memory(inputs: Inputs, tmp_path: Path) -> None:
     ladder = _ladder(inputs, tmp_path, types=["F16", "Q8_0"])
+    assert ladder.reference == "unquantized F16 GGUF"
     assert ladder.reference_perplexity is not None
     for rung in ladder.rungs:
         assert rung.perplexity == pytest.approx(ladder.reference_perplexity, rel=0.02)

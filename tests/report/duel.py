@@ -11,7 +11,8 @@ from wherry.report.versus.evidence import Asked, Said, Side, Versus
 
 def side(title: str, model: str, shift: float) -> Side:
     """One of the two: the scores of a run, shifted, and answers to 60 rows."""
-    scores = replace(evidence().quantized, model_digest=digest(model))
+    answers = digest(f"{model} answers")
+    scores = replace(evidence().quantized, model_digest=digest(model), predictions_digest=answers)
     metrics = tuple(_shifted(found, shift) for found in scores.metrics)
     return Side(title, replace(scores, metrics=metrics), _said(model, 0.7 + shift))
 

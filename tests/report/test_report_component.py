@@ -43,9 +43,9 @@ def test_kfp_runs_it_with_and_without_a_release(
     assert verdict in html.read_text()
 
 
-def test_release_and_deployment_may_be_left_out_and_nothing_else() -> None:
+def test_ladder_release_and_deployment_may_be_left_out_and_nothing_else() -> None:
     from wherry.report.component import report
 
     inputs = report.component_spec.inputs or {}
     optional = {name for name, given in inputs.items() if given.optional}
-    assert optional == {"release", "deployment", "name", "settings"}
+    assert optional == {"ladder", "release", "deployment", "name", "settings"}

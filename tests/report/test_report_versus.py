@@ -1,13 +1,14 @@
 """Two versions side by side: what a person would look for is on the page, and true."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from tests.report.duel import ladder, other_data, rows, versus
 from tests.report.records import digest
+from wherry.contracts import Digest, digest_file
 from wherry.contracts.errors import DigestError, FormatError
 from wherry.page.render import render
 from wherry.report.sections.ladder import ladder_section
@@ -19,6 +20,30 @@ from wherry.report.versus.step import compose
 
 def page(found: Versus) -> str:
     return render("wherry.report", "versus.html", page=compose(found))
+
+
+def _answers(side: Side) -> str:
+    lines = (
+        {"id": row.id, "label": row.wanted, "label_pick": "", **asdict(side.said[row.id])}
+        for row in rows()
+    )
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def written(folder: Path, name: str, side: Side, answers: str) -> Digest:
+    """Writes a side's answers, and scores that name them; gives their digest."""
+    (folder / f"{name}.jsonl").write_text(answers)
+    found = digest_file(folder / f"{name}.jsonl")
+    replace(side.scores, predictions_digest=found).write(folder / f"{name}.json")
+    return found
+
+
+def made(folder: Path, tests: Path | None = None, ladder: Path | None = None) -> str:
+    """Makes the page of the two sides that `written` wrote."""
+    sides = (f"{name}.{kind}" for kind in ("json", "jsonl") for name in ("old", "new"))
+    html, files = folder / "page.html", [folder / name for name in sides]
+    run(html, "icd10-triage", *files, tests=tests, ladder=ladder)
+    return html.read_text()
 
 
 def test_it_says_who_is_better_and_by_how_much() -> None:
@@ -69,7 +94,7 @@ def test_other_data_is_said_and_nothing_claimed() -> None:
 def test_tests_of_another_model_are_refused() -> None:
     found = versus()
     assert found.paired is not None
-    with pytest.raises(DigestError, match="challenger has digest"):
+    with pytest.raises(DigestError, match="digest of the challenger is"):
         replace(found, paired=replace(found.paired, challenger_digest=digest("third")))
 
 
@@ -110,47 +135,88 @@ def test_speeds_that_nobody_measured_are_not_drawn() -> None:
 
 def test_it_is_made_from_files_and_quotes_the_questions(tmp_path: Path) -> None:
     found = versus()
-    lines = {"old": found.champion, "new": found.challenger}
-    for model, one in lines.items():
-        one.scores.write(tmp_path / f"{model}.json")
-        text = "".join(
-            json.dumps(
-                {
-                    "id": row.id,
-                    "label": row.wanted,
-                    "answer": one.said[row.id].answer,
-                    "label_pick": "",
-                    "correct": one.said[row.id].correct,
-                }
-            )
-            + "\n"
-            for row in rows()
-        )
-        (tmp_path / f"{model}.jsonl").write_text(text)
-    assert found.paired is not None
-    found.paired.write(tmp_path / "tests.json")
-    ladder().write(tmp_path / "ladder.json")
-    run(
-        tmp_path / "page.html",
-        "icd10-triage",
-        tmp_path / "old.json",
-        tmp_path / "new.json",
-        tmp_path / "old.jsonl",
-        tmp_path / "new.jsonl",
-        tmp_path / "tests.json",
-        tmp_path / "ladder.json",
+    old, new = (
+        written(tmp_path, name, side, _answers(side))
+        for name, side in (("old", found.champion), ("new", found.challenger))
     )
-    text = (tmp_path / "page.html").read_text()
+    assert found.paired is not None
+    replace(found.paired, champion_predictions=old, challenger_predictions=new).write(
+        tmp_path / "tests.json"
+    )
+    ladder().write(tmp_path / "ladder.json")
+    text = made(tmp_path, tmp_path / "tests.json", tmp_path / "ladder.json")
     assert "r0" in text
     assert "File types" in text
-    (tmp_path / "new.jsonl").write_text('{"id": 1}\n')
+
+
+def test_a_file_that_holds_no_predictions_is_refused(tmp_path: Path) -> None:
+    found = versus()
+    written(tmp_path, "old", found.champion, _answers(found.champion))
+    written(tmp_path, "new", found.challenger, '{"id": 1}\n')
     with pytest.raises(FormatError, match="new.jsonl holds no predictions"):
-        run(
-            tmp_path / "other.html",
-            "icd10-triage",
-            tmp_path / "old.json",
-            tmp_path / "new.json",
-            tmp_path / "old.jsonl",
-            tmp_path / "new.jsonl",
-        )
-    assert not (tmp_path / "other.html").exists()
+        made(tmp_path)
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("model", ["old", "new"])
+def test_answers_that_the_scores_were_not_counted_from_are_refused(
+    tmp_path: Path, model: str
+) -> None:
+    found = versus()
+    for name, side in (("old", found.champion), ("new", found.challenger)):
+        written(tmp_path, name, side, _answers(side))
+    path = tmp_path / f"{model}.jsonl"
+    path.write_text(path.read_text().replace("false", "true", 1))
+    with pytest.raises(DigestError, match=rf"{model}\.jsonl has digest sha256:"):
+        made(tmp_path)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_answers_to_scores_that_name_none_are_refused(tmp_path: Path) -> None:
+    found = versus()
+    for name, side in (("old", found.champion), ("new", found.challenger)):
+        written(tmp_path, name, side, _answers(side))
+    replace(found.champion.scores, predictions_digest=None).write(tmp_path / "old.json")
+    with pytest.raises(DigestError, match="answers of digest None"):
+        made(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "whose"),
+    [("champion_predictions", "champion"), ("challenger_predictions", "challenger")],
+)
+def test_tests_of_other_answers_are_refused(field: str, whose: str) -> None:
+    found = versus()
+    assert found.paired is not None
+    with pytest.raises(DigestError, match=f"digest of the {whose}'s answers"):
+        replace(found, paired=replace(found.paired, **{field: digest("third")}))  # type: ignore[arg-type]  # one of its digests
+
+
+def test_where_there_is_no_champion_yet_the_page_says_so() -> None:
+    found = versus()
+    assert found.paired is not None
+    untested = replace(
+        found.paired,
+        champion_digest=None,
+        champion_predictions=None,
+        tests=(),
+        note="there is no champion yet",
+    )
+    text = page(replace(found, paired=untested))
+    assert "Nothing was tested row by row: there is no champion yet." in text
+    assert "Holm" not in text
+
+
+def test_tests_against_a_champion_that_they_do_not_name_are_refused() -> None:
+    found = versus()
+    assert found.paired is not None
+    with pytest.raises(DigestError, match="digest of the champion is None"):
+        replace(found, paired=replace(found.paired, champion_digest=None))
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [("merged float32 model", "Against the merged float32 model ("), ("", "unquantized file (")],
+)
+def test_the_ladder_names_what_it_is_held_against(reference: str, words: str) -> None:
+    assert words in ladder_section(replace(ladder(), reference=reference)).note

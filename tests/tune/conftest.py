@@ -22,6 +22,29 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tied_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base with one matrix for its embeddings and its head, as SmolLM2 and Gemma have it."""
+    import shutil
+    from dataclasses import replace
+
+    from transformers import LlamaForCausalLM
+
+    from wherry.contracts import Manifest, digest_file
+
+    folder = tmp_path_factory.mktemp("tiny") / "tied"
+    shutil.copytree(base, folder, ignore=shutil.ignore_patterns("manifest.json"))
+    model = LlamaForCausalLM.from_pretrained(base)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(folder)
+    weights, origin = folder / "model.safetensors", ModelRef.read(base / "model.json")
+    digest, size = digest_file(weights), weights.stat().st_size
+    replace(origin, digest=digest, base_digest=digest, size=size).write(folder / "model.json")
+    Manifest.seal(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.fakes.tiny_model import make_base
 

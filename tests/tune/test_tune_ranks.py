@@ -27,6 +27,11 @@ SMALL = {"threads": 1, "rank": 4, "learning_rate": 0.01, "precision": "float32",
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
+@pytest.fixture
+def tied(tied_base: Path, dataset: Path, tuned: "Tuner") -> "Tuner":
+    return type(tuned)(tuned.folder, tied_base, dataset)
+
+
 def by_two(
     tuned: "Tuner", name: str = "two", *, curve: Path | None = None, **given: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -65,6 +70,22 @@ def test_two_ranks_learn_what_one_does(tuned: "Tuner", method: str, shard: str) 
     done = by_two(tuned, method=method, shard=shard)
     assert done.returncode == 0, done.stderr
     assert_alike(tuned)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_model_of_a_tied_head_learns_the_same_spread(tied: "Tuner", method: str) -> None:
+    tied("one", **{**SMALL, "method": method})
+    done = by_two(tied, method=method, shard="full")
+    assert done.returncode == 0, done.stderr
+    assert_alike(tied)
+
+
+def test_a_tied_head_that_would_be_trained_spread_is_refused(tied: "Tuner") -> None:
+    done = by_two(tied, method="full", shard="full", frozen_share=0.0)
+    assert done.returncode != 0
+    assert "E_SETTINGS: shard: full cannot train the matrix" in done.stderr
+    assert "Set frozen_share above 0" in done.stderr
+    assert not (tied.folder / "two").exists()
 
 
 def test_each_rank_keeps_half_of_a_spread_models_weights(base: Path) -> None:

@@ -65,6 +65,9 @@ class Ladder(Record):
     reference_scores: tuple[Metric, ...] = ()
     importance_digest: Digest | None = None
     """Of the importance matrix that narrow types were made with; None if with none."""
+    reference: str = ""
+    """What the unquantized file is, in words, such as ``unquantized F16 GGUF`` or ``merged float32
+    model``; empty in records that do not tell."""
     schema: Literal["wherry.ladder/1"] = "wherry.ladder/1"
 
     def find(self, type: str) -> Rung | None:

@@ -1,8 +1,7 @@
 """Reads a GGUF file's tensor table and checks that the file is whole.
 
 `check` holds a file that was just written against what was meant; `verify` holds a file from
-elsewhere against its own table. What lies in the tensors only a digest can tell, but for a matrix
-of zeros: that is a file that was never filled.
+elsewhere against its own table. What lies in the tensors only a digest can tell.
 
 The form is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The gguf package
 reads it too, but takes seconds over a vocabulary that nobody asks for here.
@@ -18,8 +17,7 @@ from typing import Final
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from wherry.contracts.digest import Digest, digest_file
-from wherry.contracts.errors import DigestError, FormatError
+from wherry.contracts.errors import FormatError
 
 _MAGIC: Final = b"GGUF"
 _VERSION: Final = 3
@@ -50,6 +48,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class _Table:
+    """A whole tensor table."""
+
+    entries: Mapping[str, Entry]
+    """By name, in their order."""
+    data: int
+    """The first byte behind the header, where the first tensor must lie."""
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a tensor should be."""
 
@@ -70,8 +78,8 @@ def check(path: Path, wanted: Mapping[str, Wanted]) -> None:
         FormatError: naming the first tensor that differs, or the size if the file is cut short
             or has something behind its last tensor.
     """
-    found = read_table(path)
-    end = min((entry.start for entry in found.values()), default=0)
+    table = _read(path)
+    found, end = table.entries, table.data
     for name in found.keys() | wanted.keys():
         if name not in found or name not in wanted:
             raise _malformed(path, f"the tensor {name} is missing or too many")
@@ -83,38 +91,29 @@ def check(path: Path, wanted: Mapping[str, Wanted]) -> None:
         raise _malformed(path, f"it has {path.stat().st_size} bytes, expected {end}")
 
 
-def verify(path: Path, *, digest: Digest | None = None, filled: bool = False) -> None:
-    """Checks a file from elsewhere: magic, tensor table, types, offsets, size, digest.
+def verify(path: Path) -> None:
+    """Checks a file from elsewhere: magic, tensor table, types, offsets, size.
 
     Args:
         path: a GGUF file.
-        digest: what its bytes must hash to, where that is known.
-        filled: whether every matrix must have something other than zeros in it.
 
     Raises:
         FormatError: if a tensor is of an unknown type, lies where it cannot or is cut short, or
-            something lies between or behind the tensors.
-        DigestError: if the bytes have another digest.
+            something lies before, between or behind the tensors.
     """
-    table = read_table(path)
-    if not table:
+    table = _read(path)
+    if not table.entries:
         raise _malformed(path, "it has no tensor")
     end = _checked_end(path, table)
-    alignment = next(iter(table.values())).alignment
+    alignment = next(iter(table.entries.values())).alignment
     if path.stat().st_size not in (end, end + -end % alignment):
         raise _malformed(path, f"it has {path.stat().st_size} bytes, expected {end}")
-    if filled and (empty := _empty(path, table)):
-        raise _malformed(path, f"{empty} holds nothing but zeros")
-    if digest is not None and (found := digest_file(path)) != digest:
-        raise DigestError(
-            f"{path.name} has digest {found}, expected {digest}.", remedy="Take it again."
-        )
 
 
-def _checked_end(path: Path, table: Mapping[str, Entry]) -> int:
+def _checked_end(path: Path, table: _Table) -> int:
     """Gives the last tensor's last byte, after checking that each begins where one ended."""
-    end = min(entry.start for entry in table.values())
-    for name, entry in sorted(table.items(), key=lambda item: item[1].start):
+    end = table.data
+    for name, entry in sorted(table.entries.items(), key=lambda item: item[1].start):
         # Between two tensors lie less bytes than the alignment, which a file may set for itself.
         if not end <= entry.start < end + entry.alignment or entry.start % entry.alignment:
             raise _malformed(path, f"{name} begins at byte {entry.start}, expected {end}")
@@ -134,22 +133,16 @@ def _size(path: Path, name: str, entry: Entry) -> int:
     return math.prod(entry.shape) // int(block) * int(size)
 
 
-def _empty(path: Path, table: Mapping[str, Entry]) -> str:
-    """Gives the first matrix of zeros alone, or an empty text."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for name, entry in table.items():
-            size = _size(path, name, entry)
-            if len(entry.shape) > 1 and not data[entry.start : entry.start + size].strip(b"\0"):
-                return name
-    return ""
-
-
 def read_table(path: Path) -> dict[str, Entry]:
     """Gives a file's tensors by name, in their order.
 
     Raises:
         FormatError: if the file is no GGUF or ends in its header.
     """
+    return dict(_read(path).entries)
+
+
+def _read(path: Path) -> _Table:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Cursor(data).table()
@@ -164,7 +157,7 @@ class _Cursor:
         self._data = data
         self._at = 0
 
-    def table(self) -> dict[str, Entry]:
+    def table(self) -> _Table:
         if self._data[:4] != _MAGIC:
             raise ValueError("it does not begin with 'GGUF'")
         self._at = 4
@@ -180,7 +173,7 @@ class _Cursor:
         }
         if len(table) < tensors:
             raise ValueError("two tensors have one name")
-        return table
+        return _Table(table, data)
 
     def _alignment(self, pairs: int) -> int:
         found = _ALIGNMENT

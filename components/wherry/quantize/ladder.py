@@ -65,6 +65,12 @@ class Questions:
     label_tokens: Sequence[int] = ()
     """The one token of each label; empty if a label has more than one."""
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest context: what a form must be opened for."""
+        samples = [*self.samples, *(task.sample for task in self.tasks)]
+        return max((len(sample.ids) for sample in samples), default=1)
+
     def quality(self, model: Predictor) -> Quality:
         """Asks a form of the model everything."""
         pairs = zip(self.reference, model.logits(self.samples), strict=True)

@@ -60,6 +60,8 @@ ADAPTER: Final = "LoRA"
 """Stands for a type where the adapter is written alone."""
 _MERGE_SAMPLES: Final = 8
 """Merging is exact but for rounding: a few rows show whether it went wrong."""
+_F16: Final = "unquantized F16 GGUF"
+_BASE: Final = "base in F16, without the adapter"
 _BESIDE: Final = "transformers, adapter beside its base"
 _MERGED: Final = "transformers, merged float32"
 
@@ -145,6 +147,7 @@ class Found:
             reference_perplexity=self.reference.perplexity,
             reference_scores=self.reference.scores,
             importance_digest=_digest(self.importance),
+            reference=self.reference_file.form,
         )
 
 
@@ -155,11 +158,13 @@ class Reference:
     digest: str
     size: int
     """In bytes."""
+    form: str
+    """What it holds, in words."""
 
     @classmethod
-    def of(cls, file: Path) -> "Reference":
+    def of(cls, file: Path, form: str) -> "Reference":
         """Hashes a file."""
-        return cls(digest_file(file), file.stat().st_size)
+        return cls(digest_file(file), file.stat().st_size, form)
 
 
 def _digest(importance: "Importance | None") -> str | None:
@@ -278,11 +283,16 @@ def _types(work: _Work, source: "Source | None") -> Found:
     maker = climb.maker(rung.type)
     with maker.renderer(work.scratch / rung.type / rung.file) as renderer:
         agreement = work.agreement(renderer)
-    losses = tuple(reason for reason in rung.reasons if reason != complaint(compared))
-    seen = Seen(len(work.rows.compared), agreement, (*made, *converted, compared), losses)
+    comparisons = (*made, *converted, compared)
+    seen = Seen(len(work.rows.compared), agreement, comparisons, _losses(rung, compared))
     weights = climb.gguf.importance if climb.gguf else None
     lossless = climb.judge.reference
     return Found(seen, rung, maker.format, climb.rungs, lossless, reference, weights)
+
+
+def _losses(rung: Rung, compared: Comparison) -> tuple[str, ...]:
+    """Gives why a rung does not pass, but for what its comparison says itself."""
+    return tuple(reason for reason in rung.reasons if reason != complaint(compared))
 
 
 @dataclass(frozen=True)
@@ -317,14 +327,15 @@ class _Climb:
     def converted(self) -> tuple[Reference, list[Comparison]]:
         """Holds the unquantized file against the merged model, and removes it."""
         if self.gguf is None:
-            return Reference.of(self.work.scratch / "merged" / "model.safetensors"), []
+            weights = self.work.scratch / "merged" / "model.safetensors"
+            return Reference.of(weights, "merged float32 model"), []
         self.work.tell(1, "converting to GGUF")
         folder = self.work.scratch / "unquantized"
         folder.mkdir()
         file = replace(self.gguf, importance=None).write(folder, "F16")
-        with self.gguf.model(file, self._context()) as model:
+        with self.gguf.model(file, self.asked.longest) as model:
             found = diverge(self.asked.reference, model.logits(self.asked.samples))
-        reference = Reference.of(file)
+        reference = Reference.of(file, _F16)
         shutil.rmtree(folder)
         forms = (_MERGED, f"{self.gguf.engine}, F16")
         return reference, [judge("conversion", forms, found, self.work.settings)]
@@ -336,7 +347,7 @@ class _Climb:
         started, maker = time.perf_counter(), self.maker(kind)
         file = maker.write(folder, kind)
         seconds = round(time.perf_counter() - started, 3)
-        with maker.model(file, self._context()) as model:
+        with maker.model(file, self.asked.longest) as model:
             quality = self.asked.quality(model)
         forms, limits = (_MERGED, f"{maker.engine}, {kind}"), self.work.settings
         compared = judge("quantization", forms, quality.divergence, limits, kind)
@@ -360,10 +371,6 @@ class _Climb:
 
         return measure(file, prompts, threads=self.work.settings.threads)
 
-    def _context(self) -> int:
-        samples = [*self.asked.samples, *(task.sample for task in self.asked.tasks)]
-        return max((len(sample.ids) for sample in samples), default=1)
-
 
 def _gguf_maker(work: _Work, source: "Source") -> GgufMaker:
     from wherry.quantize.adapters import gguf_file
@@ -376,35 +383,53 @@ def _gguf_maker(work: _Work, source: "Source") -> GgufMaker:
 
 def _adapter_alone(work: _Work, source: "Source") -> Found:
     """Writes the adapter as GGUF and holds it, on its base in F16, against the tuned model."""
-    from wherry.quantize.adapters import gguf_file, llamacpp, lora_file
-
     if work.pair.tuned.format != "adapter":
         raise FormatError(
             f"{work.pair.tuned.name} was tuned in full, so there is no adapter to write alone.",
             remedy="Leave adapter_only out.",
         )
     work.tell(0, "writing the adapter")
-    asked, folder = work.questions(), work.scratch / ADAPTER
+    asked = work.questions(work.tasks())
+    lossless, made = asked.lossless(work.tuned), _written_alone(work, source)
+    work.tell(1, "comparing it on its base")
+    base = _unquantized_base(work, source)
+    quality, agreement = _on_base(base, made, work, asked)
+    forms = (_BESIDE, "llama.cpp, F16 base with the adapter")
+    compared = judge("conversion", forms, quality.divergence, work.settings)
+    rung = Judge(lossless, work.settings).rung(made, compared, quality, Speed())
+    seen = Seen(len(work.rows.compared), agreement, (compared,), _losses(rung, compared))
+    return Found(seen, rung, "adapter", [rung], lossless, Reference.of(base, _BASE))
+
+
+def _written_alone(work: _Work, source: "Source") -> Made:
+    """Writes the adapter into a folder of its own."""
+    from wherry.quantize.adapters import lora_file
+
+    folder = work.scratch / ADAPTER
     folder.mkdir()
-    started = time.perf_counter()
     file = folder / file_name(work.pair.origin.name, ADAPTER)
+    started = time.perf_counter()
     lora_file.write(file, work.pair.adapter, source)
     seconds = round(time.perf_counter() - started, 3)
-    work.tell(1, "comparing it on its base")
+    return Made(ADAPTER, file.name, digest_file(file), file.stat().st_size, seconds)
+
+
+def _unquantized_base(work: _Work, source: "Source") -> Path:
+    """Writes the base without the adapter, in F16."""
+    from wherry.quantize.adapters import gguf_file, llamacpp
+
     base = work.scratch / "base.gguf"
     tensors = gguf_file.to_gguf(work.tuned.base_tensors(), source)
     gguf_file.write(base, tensors, source, "F16", llamacpp.Encoder(work.settings.threads))
-    longest = max((len(sample.ids) for sample in asked.samples), default=1)
-    with closing(
-        llamacpp.GgufModel(base, context=longest, threads=work.settings.threads, adapter=file)
-    ) as model:
+    return base
+
+
+def _on_base(base: Path, made: Made, work: _Work, asked: Questions) -> tuple[Quality, float]:
+    """Gives an adapter's quality on its base, and the share of rows tokenized alike there."""
+    from wherry.quantize.adapters.llamacpp import GgufModel, GgufRenderer
+
+    file, threads = work.scratch / ADAPTER / made.file, work.settings.threads
+    with closing(GgufModel(base, context=asked.longest, threads=threads, adapter=file)) as model:
         quality = asked.quality(model)
-    with closing(llamacpp.GgufRenderer(base)) as renderer:
-        agreement = work.agreement(renderer)
-    forms = (_BESIDE, "llama.cpp, F16 base with the adapter")
-    compared = judge("conversion", forms, quality.divergence, work.settings)
-    made = Made(ADAPTER, file.name, digest_file(file), file.stat().st_size, seconds)
-    lossless = asked.lossless(work.tuned)
-    rung = Judge(lossless, work.settings).rung(made, compared, quality, Speed())
-    seen = Seen(len(work.rows.compared), agreement, (compared,))
-    return Found(seen, rung, "adapter", [rung], lossless, Reference.of(base))
+    with closing(GgufRenderer(base)) as renderer:
+        return quality, work.agreement(renderer)

@@ -46,8 +46,9 @@ def ladder_section(ladder: Ladder) -> LadderSection:
         rows=tuple(_row(rung, ladder.picked) for rung in ladder.rungs),
         plots=tuple(plot for plot in (_by_size(ladder), _by_speed(ladder)) if plot),
         note=(
-            f"Against the unquantized F16 file ({size(ladder.reference_size)}) over "
-            f"{number(ladder.positions)} contexts. Asked for: {ladder.pick}."
+            f"Against the {ladder.reference or 'unquantized file'} "
+            f"({size(ladder.reference_size)}) over {number(ladder.positions)} contexts. "
+            f"Asked for: {ladder.pick}."
         ),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wherry.contracts import PairedTests, Scores
+from wherry.contracts import Digest, PairedTests, Scores
 from wherry.contracts.errors import DigestError
 from wherry.contracts.ladder import Ladder
 
@@ -42,7 +42,7 @@ class Versus:
     """A champion, a challenger, and the tests between them.
 
     Raises:
-        DigestError: if the tests are of other models.
+        DigestError: if the tests are of other models, or of other answers than the scores.
     """
 
     name: str
@@ -56,20 +56,27 @@ class Versus:
     """Of the challenger's file types, if several were tried."""
 
     def __post_init__(self) -> None:
-        """Refuses tests of other models."""
+        """Refuses tests of others."""
         if self.paired is None:
             return
-        for what, found, expected in (
-            ("champion", self.paired.champion_digest, self.champion.scores.model_digest),
-            ("challenger", self.paired.challenger_digest, self.challenger.scores.model_digest),
-        ):
-            if found != expected:
-                raise DigestError(
-                    f"The paired tests' {what} has digest {found}, expected {expected}.",
-                    remedy="Compare these two versions again.",
-                )
+        paired, one, two = self.paired, self.champion.scores, self.challenger.scores
+        # Where nothing was tested there may be no champion, or none whose answers were kept.
+        if paired.tests or paired.champion_digest is not None:
+            _same("champion", paired.champion_digest, one.model_digest)
+        if paired.tests or paired.champion_predictions is not None:
+            _same("champion's answers", paired.champion_predictions, one.predictions_digest)
+        _same("challenger", paired.challenger_digest, two.model_digest)
+        _same("challenger's answers", paired.challenger_predictions, two.predictions_digest)
 
     @property
     def same_data(self) -> bool:
         """Whether both were scored on the same split of the same data."""
         return self.champion.scores.data_digest == self.challenger.scores.data_digest
+
+
+def _same(what: str, found: Digest | None, expected: Digest | None) -> None:
+    if found != expected:
+        raise DigestError(
+            f"The digest of the {what} is {found} in the paired tests, {expected} in the scores.",
+            remedy="Compare these two versions again.",
+        )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from wherry.contracts import Dataset, PairedTests, Scores
+from wherry.contracts import Dataset, PairedTests, Scores, digest_bytes
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import FormatError
+from wherry.contracts.errors import DigestError, FormatError
 from wherry.contracts.files import write_atomic
 from wherry.contracts.ladder import Ladder
 from wherry.page.render import render
@@ -53,10 +53,14 @@ def run(
         dataset: the data set's folder, so that questions are shown and not only their ids.
         champion_title: such as ``version 3``.
         challenger_title: such as ``version 4``.
+
+    Raises:
+        DigestError: if answers or tests are not those that the scores were counted from.
+        FormatError: if a file holds no predictions.
     """
     with stage("compare") as report:
         one, two = Scores.read(champion_scores), Scores.read(challenger_scores)
-        first, second = _lines(champion_predictions), _lines(challenger_predictions)
+        first, second = _lines(champion_predictions, one), _lines(challenger_predictions, two)
         versus = Versus(
             name=name,
             champion=Side(champion_title, one, _said(first)),
@@ -70,12 +74,20 @@ def run(
         report.verdict(f"one page, {size(len(page))}")
 
 
-def _lines(path: Path | None) -> list[_Line]:
+def _lines(path: Path | None, scores: Scores) -> list[_Line]:
+    """Reads the answers that the scores were counted from."""
     if path is None:
         return []
+    data = path.read_bytes()
+    if (found := digest_bytes(data)) != scores.predictions_digest:
+        raise DigestError(
+            f"{path.name} has digest {found}, the scores were counted from answers of digest "
+            f"{scores.predictions_digest}.",
+            remedy="Hand over scores and predictions of one evaluation.",
+        )
     try:
         decoder = msgspec.json.Decoder(_Line)
-        return [decoder.decode(line) for line in path.read_bytes().splitlines()]
+        return [decoder.decode(line) for line in data.splitlines()]
     except msgspec.MsgspecError as error:
         raise FormatError(
             f"{path.name} holds no predictions: {error}.",

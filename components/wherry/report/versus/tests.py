@@ -73,6 +73,9 @@ def _note(versus: Versus) -> str:
             if versus.same_data
             else "The two were scored on different rows, so no difference can be tested."
         )
+    if not versus.paired.tests:
+        why = f": {versus.paired.note}" if versus.paired.note else ""
+        return f"Nothing was tested row by row{why}."
     return (
         "Each row was asked of both. A verdict stands on the p-value after Holm's correction over "
         f"{plural(len(versus.paired.tests), 'test')}, at 0.05; intervals are 95%, each by itself."
