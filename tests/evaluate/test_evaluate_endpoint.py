@@ -12,6 +12,8 @@ import pytest
 from tests.evaluate.conftest import LABELS, PROMPT, labelled_dataset
 from tests.fakes.openai_server import FakeOpenAi, Json, card, said
 from wherry.contracts import (
+    Dataset,
+    Manifest,
     Scores,
     digest_bytes,
     digest_file,
@@ -167,6 +169,27 @@ def test_a_refusal_tells_the_status_and_not_the_text(
     assert "It pumps" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("error", "kind", "remedy"),
+    [
+        ({"code": "context_length_exceeded"}, DataError, "Shorten the row, or give"),
+        ({"code": 400, "type": "exceed_context_size_error"}, DataError, "Shorten the row, or give"),
+        ({"code": "unsupported_value", "param": "top_logprobs"}, EndpointError, "Set endpoint.top"),
+        ({"code": "invalid_json"}, EndpointError, "Check the URL"),
+        ({"code": 400}, DataError, "See the server's log"),
+        ({}, DataError, "See the server's log"),
+    ],
+)
+def test_a_bad_request_is_answered_by_what_the_server_says_is_wrong(
+    error: Json, kind: type[WherryError], remedy: str
+) -> None:
+    with _server(lambda _: (400, {"error": {"message": "no"} | error})).serving() as server:
+        answerer = _answerer(server)
+        with pytest.raises(kind) as caught:
+            answerer.answer([PROMPT], (), Silent())
+    assert caught.value.remedy.startswith(remedy)
+
+
 def test_a_busy_server_is_asked_again() -> None:
     answers = iter([(429, {"error": {"message": "busy"}}), (200, said("heart"))])
     with _server(lambda _: next(answers)).serving() as server:
@@ -189,6 +212,10 @@ def test_nobody_at_the_address_is_said_so() -> None:
         "http://",
         "http://u:p@host/v1",
         "http://host/v1?key=abc",
+        "http://host:abc/v1",
+        "http://host:99999/v1",
+        "http://[::1/v1",
+        "http://ho\nst/v1",
     ],
 )
 def test_an_address_that_is_none_or_tells_a_secret_is_refused(url: str) -> None:
@@ -243,6 +270,54 @@ def test_a_stage_that_failed_goes_on_with_what_was_answered(tmp_path: Path) -> N
         run(*paths, "served", server.url, json.dumps(settings))
     assert len(server.bodies) == 2
     assert len((tmp_path / "made.jsonl").read_text().splitlines()) == 6
+
+
+TWO = [card("a", digest=MODEL), card("b", digest=MODEL)]
+SAVING = {"save_every": 2, "endpoint": {"retries": 0, "parallel": 1, "model": "a"}}
+
+
+def _killed_after_four_rows(server: FakeOpenAi, tmp_path: Path) -> None:
+    left = iter([(200, said("heart"))] * 4 + [(500, {"error": {"message": "down"}})])
+    server.reply = lambda _: next(left)
+    with pytest.raises(EndpointError, match="status 500"):
+        _run(server, tmp_path, **SAVING)
+    server.bodies.clear()
+
+
+def _rows_asked(server: FakeOpenAi, tmp_path: Path, **endpoint: Any) -> int:
+    server.reply = lambda _: (200, said("heart"))
+    settings = SAVING | {"endpoint": {**SAVING["endpoint"], **endpoint}}
+    paths = (tmp_path / "data", tmp_path / "scores.json", tmp_path / "made.jsonl")
+    run(*paths, "served", server.url, json.dumps(settings))
+    return len(server.bodies)
+
+
+@pytest.mark.parametrize(
+    ("data", "cards", "endpoint", "asked"),
+    [
+        ({}, TWO, {}, 2),
+        ({"labels": (*LABELS, "toe")}, TWO, {}, 6),
+        ({"kind": "instruction"}, TWO, {}, 6),
+        ({}, [card("a")], {"digest": MODEL}, 6),
+        ({}, TWO, {"model": "b"}, 6),
+    ],
+)
+def test_what_was_answered_serves_only_the_same_labels_kind_and_model(
+    tmp_path: Path, data: Json, cards: list[Json], endpoint: Json, asked: int
+) -> None:
+    with _server(None, *TWO).serving() as server:
+        _killed_after_four_rows(server, tmp_path)
+        described = tmp_path / "data" / "dataset.json"
+        replace(Dataset.read(described), **data).write(described)
+        Manifest.seal(tmp_path / "data")
+        server.cards = cards
+        assert _rows_asked(server, tmp_path, **endpoint) == asked
+
+
+def test_what_one_server_answered_serves_no_other(tmp_path: Path) -> None:
+    with _server(None, *TWO).serving() as one, _server(None, *TWO).serving() as other:
+        _killed_after_four_rows(one, tmp_path)
+        assert _rows_asked(other, tmp_path) == 6
 
 
 def test_perplexity_cannot_be_asked_of_a_server(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def value(name: str, made: Sequence[Prediction]) -> float:
     return found
 
 
+@pytest.mark.parametrize("rare", [1, 2, 10])
+def test_f1_of_a_class_that_many_draws_lack_has_no_interval(rare: int) -> None:
+    truth = "ab" * 50 + "c" * rare
+    found = counted(classes.classes(LABELS, ("f1",)), labelled(truth, truth))["f1", "c"]
+    assert (found.value, found.n) == (1.0, rare)
+    wanted = (1.0, 1.0, "bca") if rare == 10 else (None, None, "")
+    assert (found.low, found.high, found.method) == wanted
+
+
 def test_settings_and_measures_know_the_same_names() -> None:
     assert sorted(get_args(MeasureName)) == sorted(choice.NAMES)
 

@@ -1,6 +1,8 @@
 """Two models on the same rows: tests against published values, and verdicts that hold."""
 
-from dataclasses import replace
+import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from wherry.contracts.errors import DataError, DigestError, FormatError
 from wherry.contracts.files import write_atomic
 from wherry.evaluate.estimates import Draws
 from wherry.evaluate.measures.choice import measures_of
+from wherry.evaluate.measures.measure import divided
+from wherry.evaluate.paired import run as room
 from wherry.evaluate.paired.run import run
 from wherry.evaluate.paired.settings import CompareSettings
 from wherry.evaluate.paired.statistics import holm, mcnemar, paired_bootstrap
@@ -68,10 +72,29 @@ def test_holm_corrects_the_smallest_most() -> None:
 
 
 def test_a_bootstrap_of_two_models_that_are_one_finds_nothing() -> None:
-    rows = np.array([[0.2, 1.0], [0.9, 1.0], [0.4, 1.0]])
+    rows = np.array([[0.2, 1.0], [0.9, 1.0], [0.4, 1.0]] * 10)
     (found,) = paired_bootstrap(rows, rows, lambda s: s[:, :1] / s[:, 1:], Draws(1000, 0))
     assert found is not None
     assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 5, 19, 20])
+def test_a_bootstrap_of_too_few_rows_decides_nothing(n: int) -> None:
+    better, worse = (np.tile([[right, 1.0]], (n, 1)) for right in (1.0, 0.0))
+    (found,) = paired_bootstrap(
+        worse, better, lambda s: divided(s[:, :1], s[:, 1:]), Draws(1000, 0)
+    )
+    assert (found is None) == (n < 20)
+
+
+def test_a_number_that_some_draws_lack_is_unknown() -> None:
+    # Thirty rows count, but all of the champion's number stands on one.
+    champion, challenger = np.zeros((30, 2)), np.ones((30, 2))
+    champion[0] = 1.0
+    (found,) = paired_bootstrap(
+        champion, challenger, lambda s: divided(s[:, :1], s[:, 1:]), Draws(1000, 0)
+    )
+    assert found is None
 
 
 def test_pairing_sees_a_difference_that_two_lone_intervals_hide() -> None:
@@ -95,9 +118,9 @@ def labelled(truth: str, guess: str) -> list[Prediction]:
 NAMES = ("accuracy", "label_accuracy", "macro_f1", "f1")
 
 
-def side(made: list[Prediction], name: str) -> Side:
+def side(made: list[Prediction], name: str, names: tuple[str, ...] = NAMES) -> Side:
     slicing = Slicing(("label", "group"))
-    metrics = quality(made, measures_of(NAMES, LABELS), LABELS, slicing, Draws(100, 0))
+    metrics = quality(made, measures_of(names, LABELS), LABELS, slicing, Draws(100, 0))
     digest = digest_bytes(lines_of(made))
     model = digest_bytes(name.encode())
     scores = Scores(name, model, model, DATA, "test", metrics, predictions_digest=digest)
@@ -125,6 +148,33 @@ def test_a_better_challenger_is_found_better_and_a_worse_one_worse() -> None:
     assert macro.method == "bootstrap"
     assert macro.low is not None and macro.difference is not None
     assert 0 < macro.low < macro.difference
+
+
+@pytest.mark.parametrize("rare", [1, 19])
+def test_a_class_of_few_rows_is_counted_by_them_and_undecided(rare: int) -> None:
+    """The champion has every row of the rare class wrong, the challenger right."""
+    truth = "ab" * 90 + "c" * rare
+    names = ("f1", "recall", "macro_f1")
+    champion, challenger = (
+        side(labelled(truth, "ab" * 90 + said * rare), said, names) for said in "ac"
+    )
+    found = compare(champion, challenger, CompareSettings(slices=True, resamples=1000))
+    for name in ("f1", "recall"):
+        test = found.find(name, "c")
+        assert test is not None
+        assert (test.n, test.verdict, test.p_value) == (rare, "undecided", None)
+    macro = found.find("macro_f1")
+    assert macro is not None
+    assert macro.n == 180 + rare
+
+
+def test_a_class_of_enough_rows_is_decided_and_counted_by_label_and_answers() -> None:
+    truth = "ab" * 90 + "c" * 25
+    champion = side(labelled(truth, "ab" * 90 + "a" * 25), "champion", ("f1", "recall"))
+    challenger = side(labelled(truth, "cb" * 5 + "ab" * 85 + "c" * 25), "next", ("f1", "recall"))
+    found = compare(champion, challenger, CompareSettings(slices=True, resamples=1000))
+    tests = [found.find(name, "c") for name in ("f1", "recall")]
+    assert [(test.n, test.verdict) for test in tests if test] == [(30, "better"), (25, "better")]
 
 
 def test_a_model_against_itself_is_undecided() -> None:
@@ -227,6 +277,74 @@ def test_the_stage_reads_files_and_writes_the_record(tmp_path: Path) -> None:
     (tmp_path / "champion.jsonl").write_bytes(b'{"id": 3}\n')
     with pytest.raises(FormatError, match="champion.jsonl, line 1, is no prediction"):
         run(*paths, tmp_path / "tests.json")
+
+
+@dataclass(frozen=True)
+class FakeLedger:
+    """A release store with one live version, whose answers lie in a file."""
+
+    live: Side
+    answers: Path
+    digest: str = digest_bytes(b"live")
+    version: int = 1
+
+    def exists(self, _: Path) -> bool:
+        return True
+
+    def open(self, _: Path) -> AbstractContextManager["FakeLedger"]:
+        return nullcontext(self)
+
+    def release_at_alias(self, *_: str) -> "FakeLedger":
+        return self
+
+    def scores_of(self, *_: object) -> Scores:
+        return self.live.scores
+
+    def predictions_of(self, *_: object) -> Path:
+        write_atomic(self.answers, lines_of(self.live.predictions))
+        return self.answers
+
+
+def against(live: Side, root: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> PairedTests:
+    """Tests a good challenger against a live version."""
+    good = side(labelled(TRUTH, GOOD), "good")
+    good.scores.write(root / "scores.json")
+    write_atomic(root / "made.jsonl", lines_of(good.predictions))
+    monkeypatch.setattr(room, "Ledger", FakeLedger(live, root / "live.jsonl"))
+    paths = (root / "scores.json", root / "made.jsonl", root / "tests.json")
+    settings = json.dumps({"metrics": names, "resamples": 1000})
+    return room.run_against_champion("triage", *paths, settings)
+
+
+def test_a_live_version_is_tested_by_the_answers_that_were_kept_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = against(side(labelled(TRUTH, POOR), "poor"), tmp_path, monkeypatch, "accuracy")
+    assert [(test.metric, test.verdict) for test in found.tests] == [("accuracy", "better")]
+    assert found.note == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "measure", "why"),
+    [
+        (87, "accuracy", "the champion was asked other rows"),
+        (90, "recall", "the champion was scored by other measures"),
+    ],
+)
+def test_a_live_version_of_other_rows_or_measures_is_not_tested_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, measure: str, why: str
+) -> None:
+    live = side(labelled(TRUTH[:rows], POOR[:rows]), "poor", (measure,))
+    found = against(live, tmp_path, monkeypatch, "accuracy")
+    assert PairedTests.read(tmp_path / "tests.json") == found
+    assert (found.tests, found.note, found.champion_digest) == ((), why, FakeLedger.digest)
+
+
+def test_a_measure_that_the_challenger_lacks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="no scores of bleu in common"):
+        against(side(labelled(TRUTH, POOR), "poor"), tmp_path, monkeypatch, "bleu")
 
 
 def test_a_metric_that_no_measure_makes_is_not_compared() -> None:

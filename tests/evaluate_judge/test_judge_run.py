@@ -115,6 +115,16 @@ def test_wins_are_scores_of_the_challenger_and_judgements_are_kept(
     assert kept.champion_digest == Scores.read(world.root / "champion.json").model_digest
 
 
+@pytest.mark.parametrize("verified", [True, False])
+def test_the_scores_say_whether_the_challengers_digest_was_verified(
+    world: World, monkeypatch: pytest.MonkeyPatch, verified: bool
+) -> None:
+    path = world.root / "challenger.json"
+    replace(Scores.read(path), model_verified=verified).write(path)
+    monkeypatch.setattr(room, "open_answerer", opened(fair))
+    assert world.run().model_verified is verified
+
+
 def test_a_rubric_of_ones_own_is_told_to_the_judge_and_recorded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ class PairedTest:
     slice: str
     """As in `Metric.slice`; empty for all rows."""
     n: int
-    """Rows that both answered."""
+    """Rows that the number stands on: for a class, those where it is true or answered."""
     champion: float | None
     """None, like all that follows from it, where it could not be measured."""
     challenger: float | None

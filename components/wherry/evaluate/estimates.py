@@ -111,7 +111,8 @@ class Resampled:
 
         Efron, "Better bootstrap confidence intervals" (1987): of the macro-F1 of 60 rows the
         plain percentiles' 95% interval covers 92%, this one 95%. A draw in which a number is
-        undefined, such as F1 of a class that it lacks, does not count for that number.
+        undefined, such as F1 of a class that it lacks, does not count for that number; where
+        they are more than the interval's tails, as of a class of one or two rows, it has none.
         """
         return [
             _bca(float(value), self.drawn[:, k], self.without[:, k], self.counts)
@@ -151,18 +152,20 @@ def _blocks(kinds: int, draws: Draws) -> Iterator[int]:
 
 
 def _bca(value: float, drawn: Floats, without: Floats, counts: NDArray[np.int64]) -> Estimate:
-    drawn = drawn[~np.isnan(drawn)]
-    if not np.isfinite(value) or not len(drawn):
+    defined = drawn[~np.isnan(drawn)]
+    if not np.isfinite(value) or not len(defined):
         return Estimate()
+    if len(defined) < CONFIDENCE * len(drawn):
+        return Estimate(value)
     from scipy.special import ndtr, ndtri
 
-    below = np.sum(drawn < value) + np.sum(drawn == value) / 2
-    bias = ndtri((below + 0.5) / (len(drawn) + 1))
+    below = np.sum(defined < value) + np.sum(defined == value) / 2
+    bias = ndtri((below + 0.5) / (len(defined) + 1))
     reach = bias + ndtri(np.array(TAILS) / 100)
     # Under a million draws the divisor is above 0 for any data; above, it must not turn round.
     divisor = np.maximum(1 - _acceleration(without, counts) * reach, 1e-3)
     ends = 100 * ndtr(bias + reach / divisor)
-    low, high = np.percentile(drawn, np.clip(ends, 0, 100))
+    low, high = np.percentile(defined, np.clip(ends, 0, 100))
     return Estimate(value, float(low), float(high))
 
 

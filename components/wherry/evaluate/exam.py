@@ -1,12 +1,13 @@
 """Reads a held-out split for an evaluation, and publishes what came of it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import wherry
-from wherry.contracts import Dataset, Digest, Manifest, Metric, Scores, Split, digest_bytes
+from wherry.contracts import Dataset, Digest, Kind, Manifest, Metric, Scores, Split, digest_bytes
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.files import write_atomic
 from wherry.contracts.scores import Confusion
@@ -30,6 +31,8 @@ class Asked:
     digest: Digest
     template: Digest
     verified: bool = True
+    server: str = ""
+    """Where, and by what name; empty for a model that is loaded here."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Sitting:
     """One evaluation: the rows, the settings, and where the two files go."""
 
     exam: Exam
+    kind: Kind
     split: Split
     settings: EvaluateSettings
     scores: Path
@@ -63,7 +67,7 @@ class Sitting:
         chosen = choose(settings.measures, labels, settings.json_schema, data.kind)
         slicing = Slicing(settings.slices, settings.length_edges, settings.slice_rows)
         exam = Exam(rows, labels, chosen, slicing)
-        return cls(exam, data.split(settings.split), settings, scores, made)
+        return cls(exam, data.kind, data.split(settings.split), settings, scores, made)
 
     @property
     def draws(self) -> Draws:
@@ -96,10 +100,11 @@ class Sitting:
     def _identity(self, model: Model, asked: Asked) -> Digest:
         """Gives what makes this the same evaluation: all that its predictions follow from."""
         parts = (
-            *(wherry.__version__, asked.digest, asked.template, model.engine),
-            *(self.split.digest, str(len(self.exam.rows)), self.settings.answers_follow_from),
+            *(wherry.__version__, model.engine, self.settings.answers_follow_from),
+            *(asked.digest, asked.template, asked.verified, asked.server),
+            *(self.kind, self.split.digest, len(self.exam.rows), tuple(self.exam.labels)),
         )
-        return digest_bytes("\n".join(parts).encode())
+        return digest_bytes(json.dumps(parts).encode())
 
     def _scores(
         self, made: list[Prediction], engine: str, asked: Asked, costs: tuple[Metric, ...]

@@ -90,6 +90,27 @@ def _served(url: str, asking: Asking) -> Opened:
 
 def _loaded(folder: Path, base: Path | None, asking: Asking) -> Opened:
     described = ModelRef.verified(folder)
+    found = loaded_answerer(described, folder, base, asking)
+    return Opened(found, described.name, described.digest, verified=True)
+
+
+def loaded_answerer(
+    described: ModelRef, folder: Path, base: Path | None, asking: Asking
+) -> Answerer:
+    """Loads a model that answers, and checks that it renders as it was trained.
+
+    Args:
+        described: what the folder holds.
+        folder: of a transformers model, a PEFT adapter, or GGUF.
+        base: the folder of an adapter's base; other models do not need it.
+        asking: how it is asked.
+
+    Raises:
+        MissingError: if an adapter comes without its base.
+        DigestError: if it belongs to another base.
+        TemplateError: if the model renders with another template than it was trained with.
+        ModuleNotFoundError: if what loads it is not installed.
+    """
     limits = {"max_new_tokens": asking.max_new_tokens, "threads": asking.threads}
     found: Answerer
     if described.format == "gguf":
@@ -106,7 +127,7 @@ def _loaded(folder: Path, base: Path | None, asking: Asking) -> Opened:
             below or folder, folder if below else None, batch_size=asking.batch_size, **limits
         )
     check_template(found, described)
-    return Opened(found, described.name, described.digest, verified=True)
+    return found
 
 
 def base_of(adapter: ModelRef, base: Path | None) -> Path:

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wherry.contracts import Message, ModelRef, Row, Scores, read_settings
-from wherry.contracts.errors import DigestError, ExtraMissingError, MissingError
+from wherry.contracts.errors import ExtraMissingError
+from wherry.contracts.model import MODEL_NAME
 from wherry.evaluate.exam import Asked, Sitting, verdict
+from wherry.evaluate.opening import Asking, loaded_answerer
 from wherry.evaluate.raw.step import RawModel
 from wherry.evaluate.settings import EvaluateSettings
-from wherry.evaluate.step import Answerer, Model, Speed, check_template, costs
+from wherry.evaluate.step import Model, Speed, costs
 from wherry.ledger.stages import recorded
 from wherry.progress import stage
 
@@ -39,10 +41,10 @@ def run(
     with stage(f"evaluate {subject}") as report:
         wanted = read_settings(EvaluateSettings, settings)
         described = ModelRef.verified(model)
-        size = described.size + _size_below(described, base)
         sitting = Sitting.opened(dataset, wanted, scores, predictions)
         speed = _speed(described, model, sitting.exam.rows, wanted)
         loaded = _loaded(described, model, base, sitting)
+        size = described.size + _size_below(described, base)
         asked = Asked(subject, described.digest, described.template_digest)
         found = sitting.hold(loaded, asked, lambda: costs(size, speed, sitting.draws), report)
         report.verdict(verdict(found))
@@ -52,54 +54,36 @@ def run(
 def _loaded(described: ModelRef, folder: Path, base: Path | None, sitting: Sitting) -> Model:
     """Loads the model in the forms that the measures need."""
     chosen, wanted = sitting.exam.chosen, sitting.settings
-    raw = _raw(described, folder, base, wanted) if chosen.likelihood else None
-    answerer = _answerer(described, folder, base, wanted) if chosen.answers else None
-    if answerer:
-        check_template(answerer, described)
+    asking = _asking(wanted)
+    try:
+        raw = _raw(described, folder, base, wanted) if chosen.likelihood else None
+        answerer = loaded_answerer(described, folder, base, asking) if chosen.answers else None
+    except ModuleNotFoundError as error:
+        raise _extra(error) from error
     return Model(answerer, raw)
 
 
 def _size_below(model: ModelRef, base: Path | None) -> int:
     """Gives the bytes of the base that an adapter needs; 0 for a model that stands alone."""
-    if model.format != "adapter":
+    if model.format != "adapter" or base is None:
         return 0
-    if base is None:
-        raise MissingError(
-            f"The adapter {model.name} cannot answer without its base.", remedy="Hand base over."
-        )
-    found = ModelRef.verified(base)
-    if found.digest != model.base_digest:
-        raise DigestError(
-            f"The adapter was trained on a base of digest {model.base_digest}, got {found.digest}.",
-            remedy="Hand over the base that the adapter was trained on.",
-        )
-    return found.size
+    # Loading has verified it: large files are hashed once.
+    return ModelRef.read(base / MODEL_NAME).size
 
 
-def _answerer(
-    model: ModelRef, folder: Path, base: Path | None, settings: EvaluateSettings
-) -> Answerer:
-    limits = {"max_new_tokens": settings.max_new_tokens, "threads": settings.threads}
-    try:
-        if model.format == "gguf":
-            from wherry.evaluate.adapters.llamacpp import LlamaCppAnswerer
-
-            return LlamaCppAnswerer(
-                folder / model.file, slots=settings.slots, context=settings.context, **limits
-            )
-        from wherry.evaluate.adapters.transformers import TransformersAnswerer
-    except ModuleNotFoundError as error:
-        raise _extra(error) from error
-    if model.format == "adapter" and base is not None:
-        return TransformersAnswerer(base, folder, batch_size=settings.batch_size, **limits)
-    return TransformersAnswerer(folder, None, batch_size=settings.batch_size, **limits)
+def _asking(settings: EvaluateSettings) -> Asking:
+    return Asking(
+        max_new_tokens=settings.max_new_tokens,
+        context=settings.context,
+        batch_size=settings.batch_size,
+        slots=settings.slots,
+        threads=settings.threads,
+    )
 
 
 def _raw(model: ModelRef, folder: Path, base: Path | None, settings: EvaluateSettings) -> RawModel:
-    try:
-        from wherry.evaluate.raw.adapters.open import opened
-    except ModuleNotFoundError as error:
-        raise _extra(error) from error
+    from wherry.evaluate.raw.adapters.open import opened
+
     limits = {"batch_size": settings.batch_size, "threads": settings.threads}
     return opened(model, folder, base, context=settings.context, **limits)
 

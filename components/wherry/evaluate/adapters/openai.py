@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from openai import (
@@ -27,8 +27,9 @@ from wherry.progress import Report
 _SHA256: Final = "sha256:"
 _NO_KEY: Final = "none"
 """What a server that asks for no key is sent: the protocol has no place for nothing."""
-_TOO_LONG: Final = 400
-"""What servers answer to a prompt that they have no room for."""
+_BAD_REQUEST: Final = 400
+_TOO_LONG: Final = ("context_length_exceeded", "exceed_context_size_error")
+"""What servers call a prompt that they have no room for: OpenAI, and llama.cpp by its type."""
 
 
 class OpenAiAnswerer:
@@ -70,6 +71,11 @@ class OpenAiAnswerer:
     def engine(self) -> str:
         """``openai``."""
         return "openai"
+
+    @property
+    def model(self) -> str:
+        """What the server calls it."""
+        return self._model
 
     @property
     def model_digest(self) -> Digest:
@@ -166,30 +172,45 @@ class OpenAiAnswerer:
                 remedy="Check that it runs, or raise endpoint.timeout in the settings.",
             ) from None
         except APIStatusError as error:
-            raise self._refusal(error.status_code, error.code) from None
+            raise self._refusal(error) from None
         except (OpenAIError, ValueError) as error:
             raise EndpointError(
                 f"{self._url} does not speak OpenAI's protocol: {type(error).__name__}.",
                 remedy="Give the URL up to the version, such as http://HOST/openai/v1.",
             ) from None
 
-    def _refusal(self, status: int, code: str | None) -> EndpointError | DataError:
-        what = f"{self._url} refused with status {status}" + (f" ({code})" if code else "")
+    def _refusal(self, error: APIStatusError) -> EndpointError | DataError:
+        status, code = error.status_code, error.code
+        what = f"{self._url} refused with status {status}" + (f" ({code})" if code else "") + "."
         if status in (401, 403):
             variable = self._endpoint.api_key_variable
-            return EndpointError(f"{what}.", remedy=f"Put the server's key into {variable}.")
-        if status == _TOO_LONG:
-            return DataError(
-                f"{what}.",
-                remedy="Shorten the row; or set endpoint.top_logprobs to 0 if the server tells "
-                "no probabilities.",
-            )
-        return EndpointError(f"{what}.", remedy=_ASK_OTHER)
+            return EndpointError(what, remedy=f"Put the server's key into {variable}.")
+        if status == _BAD_REQUEST:
+            return _bad_request(what, error)
+        return EndpointError(what, remedy=_ASK_OTHER)
 
 
 _ASK_OTHER: Final = (
     "Check the URL and the server's log, and run the same command again: it goes on."
 )
+
+
+def _bad_request(what: str, error: APIStatusError) -> EndpointError | DataError:
+    """Gives what to do about a refused request, as far as the server says what is wrong with it."""
+    if error.code in _TOO_LONG or error.type in _TOO_LONG:
+        return DataError(what, remedy="Shorten the row, or give the server a longer context.")
+    if error.param in ("logprobs", "top_logprobs"):
+        return EndpointError(
+            what, remedy="Set endpoint.top_logprobs to 0: the server tells no probabilities."
+        )
+    # Some servers repeat the status as the code, which says nothing.
+    if error.code and error.code != str(_BAD_REQUEST):
+        return EndpointError(what, remedy=_ASK_OTHER)
+    return DataError(
+        what,
+        remedy="See the server's log for why. If the row is too long, shorten it; if the server "
+        "tells no probabilities, set endpoint.top_logprobs to 0.",
+    )
 
 
 def label_scores(first: Sequence[tuple[bytes, float]], labels: Sequence[str]) -> tuple[float, ...]:
@@ -236,7 +257,7 @@ def _first_tokens(choice: Any) -> list[tuple[bytes, float]]:
 
 def _checked(url: str) -> str:
     """Gives a URL as messages may show it."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UriError(
             f"{parts.scheme or 'a text without a scheme'} is no address of a server, expected "
@@ -249,6 +270,20 @@ def _checked(url: str) -> str:
             remedy="Take it out and put the key into the environment: addresses are recorded.",
         )
     return url
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read only here: it is what raises
+    except ValueError:
+        parts = None
+    if parts is None or not url.isprintable():
+        raise UriError(
+            "The server's URL has a host or a port that is none.",
+            remedy="Write it as http://HOST:PORT/openai/v1, the port a number up to 65535.",
+        )
+    return parts
 
 
 def _is_here(url: str) -> bool:

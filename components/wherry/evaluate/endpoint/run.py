@@ -32,10 +32,15 @@ def run(
         sitting = Sitting.opened(dataset, wanted, scores, predictions)
         _refuse_likelihood(sitting)
         answerer = _answerer(url, wanted)
-        asked = Asked(subject, answerer.model_digest, answerer.template_digest, answerer.verified)
+        asked = _asked(subject, url, answerer)
         found = sitting.hold(Model(answerer), asked, lambda: latencies(answerer.latencies), report)
         report.verdict(verdict(found))
     return found
+
+
+def _asked(subject: str, url: str, answerer: "OpenAiAnswerer") -> Asked:
+    digest, template = answerer.model_digest, answerer.template_digest
+    return Asked(subject, digest, template, answerer.verified, f"{answerer.model} at {url}")
 
 
 def _refuse_likelihood(sitting: Sitting) -> None:

@@ -193,6 +193,7 @@ def _scores(challenger: Scores, metrics: tuple[Metric, ...], split: str, judge: 
         split=split,
         metrics=metrics,
         engine=f"judge {judge.name}",
+        model_verified=challenger.model_verified,
     )
 
 

@@ -26,7 +26,7 @@ _BY_LINE: Final = (
     '"Verdict: tie".'
 )
 _BY_WORD: Final = "Answer with one word, the better answer's name or tie: A, B or tie."
-_VERDICT: Final = re.compile(r"verdict\W*\s*(?:answer\s+)?(a|b|tie)\b", re.IGNORECASE)
+_VERDICT: Final = re.compile(r"verdict\W*\s*(?:answer\s+)?((?:an?\s+)?tie|a|b)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def read_verdict(text: str) -> Shown:
     if not found:
         return ""
     last = found[-1].lower()
-    return "tie" if last == "tie" else "A" if last == "a" else "B"
+    return "tie" if last.endswith("tie") else "A" if last == "a" else "B"
 
 
 def _by_label(answer: Answer) -> Shown:

@@ -120,7 +120,7 @@ class Measure:
 
 
 def _method(found: Estimate, count: Count) -> str:
-    if found.value is None:
+    if found.low is None:
         return ""
     return "bca" if count.hits is None else "wilson"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wherry.contracts import Digest, PairedTests, Scores, digest_file, read_settings
 from wherry.evaluate.paired.settings import CompareSettings
-from wherry.evaluate.paired.step import Side, compare
+from wherry.evaluate.paired.step import Side, asked_the_same_rows, compare, shared
 from wherry.evaluate.predictions import read_predictions
 from wherry.ledger import CHAMPION, Ledger
 from wherry.progress import stage
@@ -61,7 +61,7 @@ def run_against_champion(
     with stage("compare") as report:
         wanted = read_settings(CompareSettings, settings)
         challenger = _side(challenger_scores, challenger_predictions)
-        champion = _champion(name, challenger.scores)
+        champion = _champion(name, challenger, wanted)
         found = (
             _untested(champion, challenger)
             if isinstance(champion, _Untested)
@@ -81,22 +81,38 @@ class _Untested:
     """The champion's, if there is one."""
 
 
-def _champion(name: str, challenger: Scores) -> Side | _Untested:
+def _champion(name: str, challenger: Side, settings: CompareSettings) -> Side | _Untested:
     if not Ledger.exists(state()):
         return _Untested("there is no champion yet")
     with Ledger.open(state()) as ledger:
         live = ledger.release_at_alias(name, CHAMPION)
         if live is None:
             return _Untested("there is no champion yet")
-        if live.digest == challenger.model_digest:
+        if live.digest == challenger.scores.model_digest:
             return _Untested("it is the champion itself", live.digest)
         scores = ledger.scores_of(name, live.version)
-        if scores.data_digest != challenger.data_digest:
+        if scores.data_digest != challenger.scores.data_digest:
             return _Untested("the champion was scored on other data", live.digest)
         kept = ledger.predictions_of(name, live.version)
         if kept is None or scores.predictions_digest is None:
             return _Untested("the champion's answers were not kept", live.digest)
-        return Side(scores, read_predictions(kept), scores.predictions_digest)
+        champion = Side(scores, read_predictions(kept), scores.predictions_digest)
+        why = _unlike(champion, challenger, settings)
+        return _Untested(why, live.digest) if why else champion
+
+
+def _unlike(champion: Side, challenger: Side, settings: CompareSettings) -> str:
+    """Says why the champion's answers cannot be held against the challenger's, if so.
+
+    That the challenger itself lacks what the settings name is no fault of the champion's:
+    `compare` refuses it.
+    """
+    if not asked_the_same_rows(champion, challenger):
+        return "the champion was asked other rows"
+    ours, theirs = challenger.scores, champion.scores
+    if shared(ours, ours, settings) and not shared(theirs, ours, settings):
+        return "the champion was scored by other measures"
+    return ""
 
 
 def _untested(champion: _Untested, challenger: Side) -> PairedTests:
@@ -120,4 +136,5 @@ def _verdict(found: PairedTests) -> str:
         return found.note
     verdicts = [test.verdict for test in found.tests]
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("better", "worse"))
-    return f"{len(verdicts)} tests on {found.tests[0].n} rows: {counts}"
+    rows = max(test.n for test in found.tests)
+    return f"{len(verdicts)} tests on {rows} rows: {counts}"

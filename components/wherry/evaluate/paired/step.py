@@ -13,13 +13,21 @@ from wherry.evaluate.estimates import Draws, Floats
 from wherry.evaluate.measures.choice import NAMES, measures_of
 from wherry.evaluate.measures.measure import Measure
 from wherry.evaluate.paired.settings import CompareSettings
-from wherry.evaluate.paired.statistics import Difference, holm, mcnemar, paired_bootstrap
+from wherry.evaluate.paired.statistics import (
+    Difference,
+    contributing,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+)
 from wherry.evaluate.predictions import Prediction
 
 LEVEL: Final = 0.05
 """An adjusted p-value under it is more than noise."""
 Wanted = dict[str, list[str]]
 """Slices, an empty text for all rows, and what is tested of each."""
+Found = tuple[int, Difference | None]
+"""The rows that a number stands on, and how far it differs; None where that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,13 @@ def compare(champion: Side, challenger: Side, settings: CompareSettings) -> Pair
         DataError: if they were not asked the same rows, or have no number in common.
     """
     _check(champion, challenger)
-    wanted = _wanted(champion.scores, challenger.scores, settings)
+    wanted = shared(champion.scores, challenger.scores, settings)
+    if not wanted:
+        names = ", ".join(settings.metrics) or "any number"
+        raise DataError(
+            f"The two models have no scores of {names} in common.",
+            remedy="Evaluate both with the same measures; numbers by class need slices: true.",
+        )
     draws = Draws(settings.resamples, settings.seed)
     tests = [
         test
@@ -77,7 +91,7 @@ def _check(champion: Side, challenger: Side) -> None:
             f"The champion was asked data of digest {theirs}, the challenger of {ours}.",
             remedy="Evaluate the champion on this data, then compare.",
         )
-    if [made.id for made in champion.predictions] != [made.id for made in challenger.predictions]:
+    if not asked_the_same_rows(champion, challenger):
         raise DataError(
             f"The champion was asked {len(champion.predictions)} rows, the challenger "
             f"{len(challenger.predictions)} or others.",
@@ -85,20 +99,20 @@ def _check(champion: Side, challenger: Side) -> None:
         )
 
 
-def _wanted(champion: Scores, challenger: Scores, settings: CompareSettings) -> Wanted:
-    """Gives what both have scores of, by slice."""
-    shared = {_key(metric) for metric in champion.metrics} & set(map(_key, challenger.metrics))
+def asked_the_same_rows(champion: Side, challenger: Side) -> bool:
+    """Says whether both have answered the same rows, in the same order."""
+    ours, theirs = ([made.id for made in side.predictions] for side in (challenger, champion))
+    return ours == theirs
+
+
+def shared(champion: Scores, challenger: Scores, settings: CompareSettings) -> Wanted:
+    """Gives what is wanted of a comparison and both have scores of, by slice."""
+    both = {_key(metric) for metric in champion.metrics} & set(map(_key, challenger.metrics))
     wanted: Wanted = {}
     for metric in challenger.metrics:
         named = metric.name in (settings.metrics or NAMES)
-        if named and _key(metric) in shared and (settings.slices or not metric.slice):
+        if named and _key(metric) in both and (settings.slices or not metric.slice):
             wanted.setdefault(metric.slice, []).append(metric.name)
-    if not wanted:
-        names = ", ".join(settings.metrics) or "any number"
-        raise DataError(
-            f"The two models have no scores of {names} in common.",
-            remedy="Evaluate both with the same measures; numbers by class need slices: true.",
-        )
     return wanted
 
 
@@ -120,7 +134,7 @@ def _tests(
         part = slice if by_class else ""
         for name, found in _differences(measure, pairs, part, draws).items():
             if name in names:
-                yield _told(measure, name, slice, len(pairs), found)
+                yield _told(measure, name, slice, found)
 
 
 def _labels(side: Side) -> Sequence[str]:
@@ -134,25 +148,29 @@ def _is_in(made: Prediction, slice: str, labels: Sequence[str]) -> bool:
 
 def _differences(
     measure: Measure, pairs: Sequence[tuple[Prediction, Prediction]], part: str, draws: Draws
-) -> Mapping[str, Difference | None]:
-    """Gives each number of a measure; None where a row or the number is unknown."""
+) -> Mapping[str, Found]:
+    """Gives each number of a measure; unknown where a row is."""
     ours, theirs = (measure.rows([pair[side] for pair in pairs]) for side in (1, 0))
     keys = [key for key in measure.keys if key[1] == part]
     names = [name for name, _ in keys]
     if not pairs or len(ours) < len(pairs) or len(theirs) < len(pairs):
-        return dict.fromkeys(names)
+        return dict.fromkeys(names, (len(pairs), None))
     if measure.right_or_wrong:
-        return {names[0]: mcnemar([bool(t[0]) for t in theirs], [bool(t[0]) for t in ours])}
+        found = mcnemar([bool(t[0]) for t in theirs], [bool(t[0]) for t in ours])
+        return {names[0]: (len(pairs), found)}
 
     def values(sums: Floats) -> Floats:
-        found = measure.values(sums)
-        return np.stack([found[key] for key in keys], axis=1)
+        every = measure.values(sums)
+        return np.stack([every[key] for key in keys], axis=1)
 
     tables = np.array(theirs, dtype=np.float64), np.array(ours, dtype=np.float64)
-    return dict(zip(names, paired_bootstrap(*tables, values, draws), strict=True))
+    rows = contributing(*tables, values).tolist()
+    tested = paired_bootstrap(*tables, values, draws)
+    return dict(zip(names, zip(rows, tested, strict=True), strict=True))
 
 
-def _told(measure: Measure, name: str, slice: str, n: int, found: Difference | None) -> PairedTest:
+def _told(measure: Measure, name: str, slice: str, found: Found) -> PairedTest:
+    n, difference = found
     test = PairedTest(
         metric=name,
         slice=slice,
@@ -168,7 +186,7 @@ def _told(measure: Measure, name: str, slice: str, n: int, found: Difference | N
         verdict="undecided",
         unit=measure.unit,
     )
-    return replace(test, **vars(found)) if found else test
+    return replace(test, **vars(difference)) if difference else test
 
 
 def _corrected(tests: Sequence[PairedTest]) -> Iterator[PairedTest]:
