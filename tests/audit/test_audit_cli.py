@@ -40,7 +40,7 @@ def test_a_whole_log_is_found_whole(workspace: Path) -> None:
     assert "6 rows: chain, tree, and tables agree" in told.output
     assert "No signed checkpoint" in told.output
     assert call("checkpoint").output.startswith("Signed 6 rows with the key ")
-    assert "They agree with 1 signed checkpoints" in call("verify").output
+    assert "They agree with 1 signed checkpoint." in call("verify").output
 
 
 def test_json_says_the_same_to_machines(workspace: Path) -> None:
@@ -107,7 +107,7 @@ def test_after_a_revocation_the_newest_checkpoint_must_be_good(workspace: Path) 
     assert "was revoked" in failed(call("verify")).message
     assert call("checkpoint").exit_code == 0, "the log goes on under the new key"
     told = call("verify").output
-    assert "They agree with 1 signed checkpoints" in told
+    assert "They agree with 1 signed checkpoint." in told
     assert "1 checkpoints were left out" in told
 
 

@@ -50,7 +50,7 @@ def audit() -> None:
 @json_option
 @debug_option
 def verify(files: tuple[Path, ...], keys: tuple[Path, ...], as_json: bool) -> None:
-    """Check every row, every signature, and that the tables are what the rows tell.
+    """Check every row, the checkpoints' signatures, and that the tables are what the rows tell.
 
     Exit code 1 if anything does not hold; the first bad row is named.
     """
@@ -193,7 +193,8 @@ def _tell(found: Verification, distrusted: int) -> None:
 
 def _notes(found: Verification, distrusted: int) -> Iterator[str]:
     if found.checkpoints:
-        yield f"They agree with {found.checkpoints} signed checkpoints."
+        many = "" if found.checkpoints == 1 else "s"
+        yield f"They agree with {found.checkpoints} signed checkpoint{many}."
     else:
         yield (
             "No signed checkpoint was given or found: an end that was cut off would not be seen. "
