@@ -98,8 +98,10 @@ def test_an_alternative_that_asks_for_no_quality_is_refused(fields: dict[str, An
 
 def test_quality_may_be_asked_for_in_groups_alone() -> None:
     floor = {"floors": {"accuracy": 0.5}}
-    read(floors={}, all_of=[floor, {"ceilings": {"size": 3}}])
-    read(floors={}, any_of=[floor, {"every": {"f1": 0.5}}])
+    both = read(floors={}, all_of=[floor, {"ceilings": {"size": 3}}])
+    assert list(rule_names(both)) == ["all_of[0].floors.accuracy", "all_of[1].ceilings.size"]
+    either = read(floors={}, any_of=[floor, {"every": {"f1": 0.5}}])
+    assert list(rule_names(either)) == ["any_of[0].floors.accuracy", "any_of[1].every.f1"]
 
 
 def test_rules_are_named_by_where_they_stand() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,9 +57,16 @@ def test_a_server_that_only_renders_can_be_closed_at_once(inputs: Inputs, tmp_pa
     from wherry.quantize.adapters.llamacpp import GgufRenderer
 
     file = tmp_path / "gguf" / _run(inputs, tmp_path).file
+
     # xllamacpp's server waits for ever when it is dropped before its loop runs: one in some tens.
-    for _ in range(30):
-        GgufRenderer(file).close()
+    def close_many() -> None:
+        for _ in range(30):
+            GgufRenderer(file).close()
+
+    closing = threading.Thread(target=close_many, daemon=True)
+    closing.start()
+    closing.join(120)
+    assert not closing.is_alive()
 
 
 def test_the_same_inputs_give_the_same_file(inputs: Inputs, tmp_path: Path) -> None:

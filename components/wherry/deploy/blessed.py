@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from wherry.contracts import Approval, Blessing, Release, check_approvals
-from wherry.contracts.errors import DigestError, GateRefusedError, SignatureError, SigningKeyError
+from wherry.contracts.errors import DigestError, GateRefusedError
 from wherry.ledger import Ledger, check_blessing
-from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp, load_keyring
+from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp, is_stamped_by, load_keyring
 from wherry.workspace import state
 
 
@@ -41,15 +41,8 @@ def _approvals(release: Release, keyring: Keyring) -> tuple[Approval, ...]:
         return ()
     with Ledger.open(state()) as ledger:
         given = ledger.approvals(release.name, release.version)
-    return tuple(approval for approval in given if _is_good(approval, keyring))
-
-
-def _is_good(approval: Approval, keyring: Keyring) -> bool:
-    """A bad approval is no more than a missing one: it must not block the others."""
-    try:
-        return check_stamp(approval, APPROVAL, keyring).owner == approval.who
-    except (SignatureError, SigningKeyError):
-        return False
+    # A bad approval is no more than a missing one: it must not block the others.
+    return tuple(one for one in given if is_stamped_by(one, APPROVAL, keyring, one.who))
 
 
 def _recorded(release: Release) -> Blessing:

@@ -1,9 +1,9 @@
 """Looks at every signature that a version needs before an alias may point at it."""
 
-from wherry.contracts import Approval, Blessing
-from wherry.contracts.errors import ApprovalError, SignatureError, SigningKeyError
+from wherry.contracts import Approval
+from wherry.contracts.errors import ApprovalError
 from wherry.ledger import Ledger, approval_missing, check_blessing
-from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp
+from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp, is_stamped_by
 
 
 def check_vouched(ledger: Ledger, name: str, version: int, keyring: Keyring) -> None:
@@ -17,8 +17,7 @@ def check_vouched(ledger: Ledger, name: str, version: int, keyring: Keyring) -> 
     blessing = ledger.blessing_of(name, version)
     check_blessing(blessing)
     check_stamp(blessing, BLESSING, keyring)
-    missing = approval_missing(blessing, good_approvals(ledger, name, version, keyring))
-    if missing:
+    if missing := still_missing(ledger, name, version, keyring):
         raise ApprovalError(
             f"{name} v{version} may not go live: {missing}.",
             remedy=f'Run: wherry approve {name}:{version} --meaning "…"',
@@ -38,15 +37,5 @@ def good_approvals(
 
     One bad approval is no more than a missing one: it must not block the others.
     """
-    blessing = ledger.blessing_of(name, version)
     given = ledger.approvals(name, version)
-    return tuple(one for one in given if _is_good(one, blessing, keyring))
-
-
-def _is_good(approval: Approval, blessing: Blessing, keyring: Keyring) -> bool:
-    try:
-        key = check_stamp(approval, APPROVAL, keyring)
-    except (SignatureError, SigningKeyError):
-        return False
-    bound = (approval.model_digest, approval.policy_digest)
-    return key.owner == approval.who and bound == (blessing.model_digest, blessing.policy_digest)
+    return tuple(one for one in given if is_stamped_by(one, APPROVAL, keyring, one.who))

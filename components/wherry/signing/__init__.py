@@ -4,7 +4,7 @@ from wherry.signing.envelope import Signer, Verified, open_envelope, sign, verif
 from wherry.signing.folder import KEYS_VARIABLE, KeyFolder, keys_folder, load_keyring, load_signer
 from wherry.signing.keyring import Keyring, TrustedKey
 from wherry.signing.payloads import APPROVAL, BLESSING, CHECKPOINT, WAIVER
-from wherry.signing.stamp import check_stamp, stamp
+from wherry.signing.stamp import check_stamp, is_stamped_by, stamp
 
 __all__ = [
     "APPROVAL",
@@ -18,6 +18,7 @@ __all__ = [
     "TrustedKey",
     "Verified",
     "check_stamp",
+    "is_stamped_by",
     "keys_folder",
     "load_keyring",
     "load_signer",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from wherry.contracts.errors import SignatureError
+from wherry.contracts.errors import SignatureError, SigningKeyError
 from wherry.contracts.record import Record
 from wherry.signing.envelope import Signer, open_envelope, sign
 from wherry.signing.keyring import Keyring, TrustedKey
@@ -48,6 +48,14 @@ def check_stamp(
             remedy="Make it again; do not edit a signed file.",
         )
     return found.key
+
+
+def is_stamped_by(record: Record, payload_type: str, keyring: Keyring, who: str) -> bool:
+    """Says whether a trusted key of that very person signed a record as it is."""
+    try:
+        return check_stamp(record, payload_type, keyring).owner == who
+    except (SignatureError, SigningKeyError):
+        return False
 
 
 def _plain(record: R) -> R:

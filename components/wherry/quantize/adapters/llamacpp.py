@@ -1,134 +1,25 @@
-"""Runs GGUF files through llama.cpp, and encodes tensors with its quantizers.
-
-xllamacpp's Python API has neither full logits nor a quantizer, but its shared object exports
-llama.cpp's C functions. They are no promised API, so this file assumes as little of them as
-it can and checks that: parameter structures are handed back as llama.cpp filled them, but for
-the four numbers at their start; whoever changes xllamacpp's version runs these checks.
-"""
+"""Runs GGUF files through llama.cpp, and encodes tensors with its quantizers."""
 
 import ctypes
 import json
 import os
 import secrets
-import struct
 import urllib.request
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
-
-# Waiting threads sleep instead of spinning: with another busy process on two cores, two
-# spinning threads are five times slower than one. libgomp reads it when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from typing import Any
 
 import gguf
+import msgspec
 import numpy as np
 import xllamacpp
 from numpy.typing import NDArray
-from xllamacpp import xllamacpp as _extension
 
 from wherry.contracts import Message
-from wherry.contracts.errors import ExtraMissingError, FormatError, TemplateError
+from wherry.contracts.errors import FormatError, TemplateError
+from wherry.llama import LIBRARY, POINTER, changed, complaints, decode, load_model, open_context
 from wherry.quantize.step import Logits, Rendered, Sample
-
-_TESTED: Final = "2026.10.11549"
-"""The xllamacpp that this was made with."""
-_DEFAULTS: Final = (512, 2048, 512, 1)
-"""llama_context_params begins with n_ctx, n_batch, n_ubatch, n_seq_max; so they start out."""
-
-
-_ERROR_LEVEL: Final = 4
-"""GGML_LOG_LEVEL_ERROR."""
-
-
-class _Parameters(ctypes.Structure):
-    """Any parameter structure: larger than each, for the callee takes only its own part."""
-
-    _fields_ = [("bytes", ctypes.c_ubyte * 1024)]
-
-
-class _Batch(ctypes.Structure):
-    """llama_batch, with room to spare behind it for the same reason."""
-
-    _fields_ = [
-        ("count", ctypes.c_int32),
-        ("token", ctypes.POINTER(ctypes.c_int32)),
-        ("embedding", ctypes.c_void_p),
-        ("position", ctypes.POINTER(ctypes.c_int32)),
-        ("sequences", ctypes.POINTER(ctypes.c_int32)),
-        ("sequence", ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
-        ("wanted", ctypes.POINTER(ctypes.c_int8)),
-        ("spare", ctypes.c_void_p * 8),
-    ]
-
-
-_Pointer = ctypes.c_void_p
-_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
-    "llama_backend_init": (None, []),
-    "llama_log_set": (None, [_Pointer, _Pointer]),
-    "llama_model_default_params": (_Parameters, []),
-    "llama_model_load_from_file": (_Pointer, [ctypes.c_char_p, _Parameters]),
-    "llama_model_free": (None, [_Pointer]),
-    "llama_model_get_vocab": (_Pointer, [_Pointer]),
-    "llama_vocab_n_tokens": (ctypes.c_int32, [_Pointer]),
-    "llama_context_default_params": (_Parameters, []),
-    "llama_init_from_model": (_Pointer, [_Pointer, _Parameters]),
-    "llama_free": (None, [_Pointer]),
-    "llama_n_ctx": (ctypes.c_uint32, [_Pointer]),
-    "llama_n_batch": (ctypes.c_uint32, [_Pointer]),
-    "llama_set_n_threads": (None, [_Pointer, ctypes.c_int32, ctypes.c_int32]),
-    "llama_get_memory": (_Pointer, [_Pointer]),
-    "llama_memory_clear": (None, [_Pointer, ctypes.c_bool]),
-    "llama_batch_init": (_Batch, [ctypes.c_int32, ctypes.c_int32, ctypes.c_int32]),
-    "llama_batch_free": (None, [_Batch]),
-    "llama_decode": (ctypes.c_int32, [_Pointer, _Batch]),
-    "llama_adapter_lora_init": (_Pointer, [_Pointer, ctypes.c_char_p]),
-    "llama_set_adapters_lora": (
-        ctypes.c_int32,
-        [_Pointer, ctypes.POINTER(_Pointer), ctypes.c_size_t, ctypes.POINTER(ctypes.c_float)],
-    ),
-    "llama_get_logits": (ctypes.POINTER(ctypes.c_float), [_Pointer]),
-    "ggml_quantize_chunk": (
-        ctypes.c_size_t,
-        [ctypes.c_int, _Pointer, _Pointer, *[ctypes.c_int64] * 3, _Pointer],
-    ),
-}
-
-
-def _opened() -> ctypes.CDLL:
-    library = ctypes.CDLL(_extension.__file__)
-    for name, (result, arguments) in _SIGNATURES.items():
-        if (function := getattr(library, name, None)) is None:
-            raise _changed(f"exports no {name}")
-        function.restype, function.argtypes = result, arguments
-    library.llama_log_set(ctypes.cast(_LOG, _Pointer), None)
-    library.llama_backend_init()
-    return library
-
-
-def _changed(what: str) -> ExtraMissingError:
-    return ExtraMissingError(
-        f"xllamacpp {xllamacpp.__version__} {what}, which the parity check needs.",
-        remedy=f'Run: pip install "xllamacpp=={_TESTED}"',
-    )
-
-
-_ERRORS: Final[deque[str]] = deque(maxlen=3)
-"""What llama.cpp complained of last."""
-
-
-def _keep_errors(level: int, text: bytes, _data: object) -> None:
-    if level == _ERROR_LEVEL:
-        _ERRORS.append(text.decode(errors="replace").strip())
-
-
-_LOG: Final = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, _Pointer)(_keep_errors)
-"""Kept here, for llama.cpp calls it as long as the process lives."""
-_LIBRARY: Final = _opened()
 
 
 class GgufModel:
@@ -148,80 +39,37 @@ class GgufModel:
     def __init__(
         self, file: Path, *, context: int, threads: int, adapter: Path | None = None
     ) -> None:
-        self._model = _LIBRARY.llama_model_load_from_file(
-            str(file).encode(), _LIBRARY.llama_model_default_params()
-        )
-        if not self._model:
-            raise FormatError(
-                f"llama.cpp cannot load {file.name}: {'; '.join(_ERRORS) or 'no reason given'}.",
-                remedy="Make it again; report it if it stays.",
-            )
-        self._vocabulary = _LIBRARY.llama_vocab_n_tokens(
-            _LIBRARY.llama_model_get_vocab(self._model)
-        )
-        self._context = _LIBRARY.llama_init_from_model(self._model, _context_of(context))
-        if not self._context or _LIBRARY.llama_n_batch(self._context) < context:
-            raise _changed(f"gives no context of {context} tokens")
-        count = threads or len(os.sched_getaffinity(0))
-        _LIBRARY.llama_set_n_threads(self._context, count, count)
+        self._model = load_model(file)
+        self._vocabulary = LIBRARY.llama_vocab_n_tokens(LIBRARY.llama_model_get_vocab(self._model))
+        self._context = open_context(self._model, context, threads)
         if adapter is not None:
             self._apply(adapter)
 
     def _apply(self, adapter: Path) -> None:
         # The model frees it.
-        loaded = _LIBRARY.llama_adapter_lora_init(self._model, str(adapter).encode())
+        loaded = LIBRARY.llama_adapter_lora_init(self._model, str(adapter).encode())
         if not loaded:
             raise FormatError(
-                f"llama.cpp cannot load the adapter {adapter.name}: "
-                f"{'; '.join(_ERRORS) or 'no reason given'}.",
+                f"llama.cpp cannot load the adapter {adapter.name}: {complaints()}.",
                 remedy="Make it again for this base.",
             )
-        adapters, scales = (_Pointer * 1)(loaded), (ctypes.c_float * 1)(1.0)
-        if _LIBRARY.llama_set_adapters_lora(self._context, adapters, 1, scales):
-            raise _changed("does not apply an adapter")
+        adapters, scales = (POINTER * 1)(loaded), (ctypes.c_float * 1)(1.0)
+        if LIBRARY.llama_set_adapters_lora(self._context, adapters, 1, scales):
+            raise changed("does not apply an adapter")
 
     def close(self) -> None:
         """Frees the model."""
-        _LIBRARY.llama_free(self._context)
-        _LIBRARY.llama_model_free(self._model)
+        LIBRARY.llama_free(self._context)
+        LIBRARY.llama_model_free(self._model)
 
     def logits(self, samples: Iterable[Sample]) -> Iterator[Logits]:
         """Gives for each sample its logits, shape [kept positions, vocabulary]."""
         for sample in samples:
-            _LIBRARY.llama_memory_clear(_LIBRARY.llama_get_memory(self._context), True)
-            with _batch_of(sample) as batch:
-                if status := _LIBRARY.llama_decode(self._context, batch):
-                    raise FormatError(
-                        f"llama.cpp cannot run the file: status {status}.", remedy="Make it again."
-                    )
-            found = _LIBRARY.llama_get_logits(self._context)
+            LIBRARY.llama_memory_clear(LIBRARY.llama_get_memory(self._context), True)
+            decode(self._context, sample.ids, set(sample.keep).__contains__)
+            found = LIBRARY.llama_get_logits(self._context)
             shape = (len(sample.keep), self._vocabulary)
             yield np.ctypeslib.as_array(found, shape).copy()
-
-
-def _context_of(tokens: int) -> _Parameters:
-    parameters = _LIBRARY.llama_context_default_params()
-    if struct.unpack_from("<4I", bytes(parameters.bytes)) != _DEFAULTS:
-        raise _changed("begins llama_context_params otherwise")
-    struct.pack_into("<4I", parameters.bytes, 0, tokens, tokens, min(tokens, 512), 1)
-    return parameters  # type: ignore[no-any-return]  # ctypes is untyped
-
-
-@contextmanager
-def _batch_of(sample: Sample) -> Iterator[_Batch]:
-    batch = _LIBRARY.llama_batch_init(len(sample.ids), 0, 1)
-    if not (batch.token and batch.wanted and batch.sequence) or batch.embedding:
-        raise _changed("lays llama_batch out otherwise")
-    kept = set(sample.keep)
-    for index, token in enumerate(sample.ids):
-        batch.token[index], batch.position[index] = token, index
-        batch.sequences[index], batch.sequence[index][0] = 1, 0
-        batch.wanted[index] = index in kept
-    batch.count = len(sample.ids)
-    try:
-        yield batch
-    finally:
-        _LIBRARY.llama_batch_free(batch)
 
 
 class Encoder:
@@ -289,7 +137,7 @@ def quantize_chunk(
     source = np.ascontiguousarray(values, np.float32)
     made = np.empty(gguf.quants.quant_shape_to_byte_shape(values.shape, kind), np.uint8)
     weights = None if importance is None else np.ascontiguousarray(importance, np.float32)
-    size = _LIBRARY.ggml_quantize_chunk(
+    size = LIBRARY.ggml_quantize_chunk(
         kind.value,
         source.ctypes.data,
         made.ctypes.data,
@@ -299,7 +147,7 @@ def quantize_chunk(
         None if weights is None else weights.ctypes.data,
     )
     if size != made.nbytes:
-        raise _changed(f"encodes {kind.name} in {size} bytes, not {made.nbytes}")
+        raise changed(f"encodes {kind.name} in {size} bytes, not {made.nbytes}")
     return made
 
 
