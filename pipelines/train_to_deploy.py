@@ -125,6 +125,8 @@ def build(target: Target = "local") -> Callable[..., Any]:
             challenger_scores=final.outputs["scores"],
             challenger_predictions=final.outputs["predictions"],
             name=name,
+            dataset=dataset,
+            evaluate_settings=evaluate_settings,
         )
         stateful(rivals.set_display_name("compare"))
         verdict = gate(

@@ -10,10 +10,27 @@ import pytest
 from tests.postgres import Postgres, running
 from tests.workspace import Workspace
 
+TUNED = "tuned_run"
+"""The fixture that takes minutes."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the one flag that rewrites golden files."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Lets tests that share a costly fixture share a worker, and begins with the longest."""
+    if config.getoption("dist", "no") != "loadgroup":
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _group(item) != TUNED)
+
+
+def _group(item: pytest.Item) -> str:
+    """Gives the demo's run for tests of it, else the folder, whose conftest holds the fixtures."""
+    return TUNED if TUNED in getattr(item, "fixturenames", ()) else item.path.parent.name
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from wherry.contracts.files import write_atomic
 from wherry.evaluate.estimates import Draws
 from wherry.evaluate.measures.choice import measures_of
 from wherry.evaluate.measures.measure import divided
-from wherry.evaluate.paired import run as room
+from wherry.evaluate.paired import champion as room
+from wherry.evaluate.paired import run as paired_run
 from wherry.evaluate.paired.run import run
 from wherry.evaluate.paired.settings import CompareSettings
 from wherry.evaluate.paired.statistics import holm, mcnemar, paired_bootstrap
@@ -305,7 +306,13 @@ class FakeLedger:
         return self.answers
 
 
-def against(live: Side, root: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> PairedTests:
+def against(
+    live: Side,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *names: str,
+    dataset: Path | None = None,
+) -> PairedTests:
     """Tests a good challenger against a live version."""
     good = side(labelled(TRUTH, GOOD), "good")
     good.scores.write(root / "scores.json")
@@ -313,7 +320,7 @@ def against(live: Side, root: Path, monkeypatch: pytest.MonkeyPatch, *names: str
     monkeypatch.setattr(room, "Ledger", FakeLedger(live, root / "live.jsonl"))
     paths = (root / "scores.json", root / "made.jsonl", root / "tests.json")
     settings = json.dumps({"metrics": names, "resamples": 1000})
-    return room.run_against_champion("triage", *paths, settings)
+    return paired_run.run_against_champion("triage", *paths, settings, dataset, "{}")
 
 
 def test_a_live_version_is_tested_by_the_answers_that_were_kept_of_it(
@@ -338,6 +345,25 @@ def test_a_live_version_of_other_rows_or_measures_is_not_tested_and_that_is_said
     found = against(live, tmp_path, monkeypatch, "accuracy")
     assert PairedTests.read(tmp_path / "tests.json") == found
     assert (found.tests, found.note, found.champion_digest) == ((), why, FakeLedger.digest)
+
+
+@pytest.mark.parametrize("rows", [87, 90])
+def test_a_live_version_of_other_rows_is_asked_anew_where_the_data_is_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def asked_anew(*given: object) -> Side:
+        asked.append(given)
+        return side(labelled(TRUTH, POOR), "asked anew")
+
+    monkeypatch.setattr(paired_run, "asked_anew", asked_anew)
+    live = side(labelled(TRUTH[:rows], POOR[:rows]), "poor")
+    found = against(live, tmp_path, monkeypatch, "accuracy", dataset=tmp_path)
+    assert [(test.n, test.verdict) for test in found.tests] == [(90, "better")]
+    assert found.champion_scores is not None
+    assert found.champion_scores.subject == ("asked anew" if rows == 87 else "poor")
+    assert [given[1:3] for given in asked] == ([(tmp_path, "{}")] if rows == 87 else [])
 
 
 def test_a_measure_that_the_challenger_lacks_is_refused(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.releases import NAME, RunFiles, candidate, run_files
+from tests.fakes.releases import NAME, RunFiles, candidate, metrics, run_files
 from wherry.contracts import (
     Blessing,
     Dataset,
@@ -52,10 +52,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFiles:
     return made
 
 
-def judge(files: RunFiles, settings: str = POLICY) -> bool:
+def judge(files: RunFiles, settings: str = POLICY, paired: Path | None = None) -> bool:
     """Runs the gate on the files."""
     return run(
-        files.scores_tuned, files.scores_quantized, files.parity, files.blessing, NAME, settings
+        *(files.scores_tuned, files.scores_quantized, files.parity, files.blessing),
+        *(NAME, settings),
+        paired=paired,
     )
 
 
@@ -180,21 +182,48 @@ def test_a_data_set_that_was_not_scored_is_a_mistake(files: RunFiles) -> None:
         more(files, dataset=files.dataset)
 
 
-def test_paired_tests_are_read_from_their_file(files: RunFiles, tmp_path: Path) -> None:
-    shipped = Scores.read(files.scores_quantized)
+@pytest.mark.parametrize(("value", "passed"), [(0.71, True), (0.75, False)])
+def test_a_champion_that_was_asked_anew_is_compared_on_todays_data(
+    files: RunFiles, tmp_path: Path, value: float, passed: bool
+) -> None:
+    shipped = Scores.read(files.scores_quantized)  # accuracy 0.70
     with Ledger.open(tmp_path / ".wherry") as ledger:
-        made = candidate(ledger, tmp_path, b"live", data=shipped.data_digest)
+        made = candidate(ledger, tmp_path, b"live")
         live = ledger.register_and_switch(made, CHAMPION, expected_generation=0, reason="first")
-    told = "accuracy was not tested against the champion, row by row"
-    assert told in more(files).reasons
+    anew = replace(shipped, subject=CHAMPION, model_digest=live.digest, metrics=metrics(value))
+    assert judge(files, paired=written(anew, shipped, tmp_path)) is passed
+    assert Blessing.read(files.blessing).evidence["champion"] == digest_record(anew)
+    # Of another version than the live one it says nothing.
+    stale = replace(anew, model_digest=digest_bytes(b"retired"))
+    assert not judge(files, paired=written(stale, shipped, tmp_path))
+    assert "champion was scored on other data" in Blessing.read(files.blessing).reasons[0]
+
+
+def written(champion: Scores, challenger: Scores, folder: Path) -> Path:
+    """Writes their paired tests."""
+    paired_of(champion, challenger).write(folder / "paired.json")
+    return folder / "paired.json"
+
+
+def paired_of(champion: Scores, challenger: Scores) -> PairedTests:
+    """Tests of one metric that found no difference."""
     test = PairedTest(
         "accuracy", "", 252, 0.7, 0.7, 0.0, -0.01, 0.01, 1.0, 1.0, "mcnemar", "undecided"
     )
     none = digest_bytes(b"predictions")
-    PairedTests(live.digest, shipped.model_digest, shipped.data_digest, (test,), none, none).write(
-        tmp_path / "paired.json"
-    )
-    found = more(files, paired=tmp_path / "paired.json")
+    digests = champion.model_digest, challenger.model_digest, challenger.data_digest
+    return PairedTests(*digests, (test,), none, none, champion_scores=champion)
+
+
+def test_paired_tests_are_read_from_their_file(files: RunFiles, tmp_path: Path) -> None:
+    shipped = Scores.read(files.scores_quantized)
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        made = candidate(ledger, tmp_path, b"live", data=shipped.data_digest)
+        ledger.register_and_switch(made, CHAMPION, expected_generation=0, reason="first")
+    told = "accuracy was not tested against the champion, row by row"
+    assert told in more(files).reasons
+    kept = made.scores[1]
+    found = more(files, paired=written(kept, shipped, tmp_path))
     assert [check.observed for check in found.checks if check.rule == "champion"] == [-0.01]
     assert told not in found.reasons
 

@@ -13,6 +13,9 @@ from openai import OpenAI
 from tests.conftest import TunedRun
 from tests.workspace import Workspace, gone, kill
 from wherry.contracts import Metric, Release, Scores
+from wherry.evaluate.paired.run import run_against_champion
+from wherry.evaluate.predictions import read_predictions
+from wherry.evaluate.run import run as evaluate
 from wherry.ledger import CHAMPION, Ledger
 
 pytestmark = [pytest.mark.local, pytest.mark.slow]
@@ -128,6 +131,34 @@ def test_a_second_run_reuses_and_changes_nothing(tuned_run: TunedRun) -> None:
     kinds = dict(tuned_run.workspace.events())
     for stage in ("ingest", "validate", "tune", "quantize", "evaluate quantized"):
         assert kinds[stage] == "cached"
+
+
+def made_by(run: TunedRun, stage: str, output: str) -> Path:
+    """What a stage of the session's first run gave."""
+    folder = min((run.workspace.state / "runs").iterdir(), key=lambda path: path.name)
+    return next(folder.glob(f"*/{stage}/{output}"))
+
+
+def test_a_champion_of_other_rows_is_asked_anew_and_answers_as_it_did(
+    tuned_run: TunedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_HOME", str(tuned_run.workspace.state))
+    dataset = made_by(tuned_run, "ingest", "dataset")
+    settings = json.dumps({"rows": 6, "speed_runs": 1, "length_edges": []})
+    scored = (tmp_path / "scores.json", tmp_path / "made.jsonl")
+    base = made_by(tuned_run, "fetch-base", "base")
+    evaluate(dataset, base, *scored, subject="quantized", settings=settings)
+    given = {"dataset": dataset, "evaluate_settings": settings}
+    found = run_against_champion("icd10-triage", *scored, tmp_path / "tests.json", **given)
+    live = release(tuned_run.workspace)
+    with Ledger.open(tuned_run.workspace.state) as ledger:
+        kept = ledger.predictions_of(live.name, live.version)
+    assert kept is not None
+    said = [made.correct for made in read_predictions(kept)[:6]]
+    assert found.champion_scores is not None
+    assert found.champion_scores.model_digest == live.digest
+    assert found.champion_scores.find("accuracy").value == sum(said) / 6
+    assert found.find("accuracy").n == 6
 
 
 def test_status_and_models_tell_what_is_live(tuned_run: TunedRun) -> None:

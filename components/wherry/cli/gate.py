@@ -67,7 +67,7 @@ def explain(policy: Path, as_json: bool) -> None:
 @click.option("--scores", type=_FILE, required=True, help="Of the file that would ship.")
 @click.option("--file", "model", type=_FILE, help="The file itself: the scores must be of it.")
 @click.option("--tuned", type=_FILE, help="Scores of the model before quantizing.")
-@click.option("--champion", type=_FILE, help="Scores of the file that is live.")
+@click.option("--champion", type=_FILE, help="Scores of the live file; else --paired's.")
 @click.option("--paired", type=_FILE, help="Paired tests of the file against the champion.")
 @click.option("--parity", type=_FILE, help="Parity of the file and the tuned model.")
 @click.option("--more", type=_FILE, multiple=True, help="More scores of the file: safety, …")
@@ -96,11 +96,13 @@ def check(
     from wherry.gate.run import newest_row
 
     quantized = Scores.read(scores)
+    tests = PairedTests.read(paired) if paired else None
+    asked_anew = tests.champion_scores if tests else None
     evidence = Evidence(
         quantized,
         Scores.read(tuned) if tuned else None,
-        Scores.read(champion) if champion else None,
-        PairedTests.read(paired) if paired else None,
+        Scores.read(champion) if champion else asked_anew,
+        tests,
         tuple(map(Scores.read, more)),
         newest_row(dataset, quantized) if dataset else None,
         datetime.now(UTC),

@@ -5,6 +5,7 @@ from typing import Literal
 
 from wherry.contracts.digest import Digest
 from wherry.contracts.record import Record
+from wherry.contracts.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class PairedTests(Record):
     note: str = ""
     """Why nothing could be tested; empty if it was."""
     correction: Literal["holm"] = "holm"
+    champion_scores: Scores | None = None
+    """The champion's on this data, asked anew where it was released on other data."""
     schema: Literal["wherry.paired/1"] = "wherry.paired/1"
 
     def find(self, metric: str, slice: str = "") -> PairedTest | None:

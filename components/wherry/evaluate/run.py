@@ -12,7 +12,7 @@ from wherry.evaluate.raw.step import RawModel
 from wherry.evaluate.settings import EvaluateSettings
 from wherry.evaluate.step import Model, Speed, costs
 from wherry.ledger.stages import recorded
-from wherry.progress import stage
+from wherry.progress import Report, stage
 
 
 @recorded(
@@ -42,13 +42,29 @@ def run(
         wanted = read_settings(EvaluateSettings, settings)
         described = ModelRef.verified(model)
         sitting = Sitting.opened(dataset, wanted, scores, predictions)
-        speed = _speed(described, model, sitting.exam.rows, wanted)
-        loaded = _loaded(described, model, base, sitting)
-        size = described.size + _size_below(described, base)
-        asked = Asked(subject, described.digest, described.template_digest)
-        found = sitting.hold(loaded, asked, lambda: costs(size, speed, sitting.draws), report)
+        found = examined(described, model, base, sitting, subject, report)
         report.verdict(verdict(found))
     return found
+
+
+def examined(
+    model: ModelRef, folder: Path, base: Path | None, sitting: Sitting, subject: str, report: Report
+) -> Scores:
+    """Measures a model's speed, loads it, and lets it sit an exam.
+
+    Args:
+        model: what the folder holds, re-hashed by the caller.
+        folder: of the model.
+        base: the folder of an adapter's base.
+        sitting: the rows, and where scores and predictions go.
+        subject: which model it is, for people.
+        report: told the rows that are done.
+    """
+    speed = _speed(model, folder, sitting.exam.rows, sitting.settings)
+    loaded = _loaded(model, folder, base, sitting)
+    size = model.size + _size_below(model, base)
+    asked = Asked(subject, model.digest, model.template_digest)
+    return sitting.hold(loaded, asked, lambda: costs(size, speed, sitting.draws), report)
 
 
 def _loaded(described: ModelRef, folder: Path, base: Path | None, sitting: Sitting) -> Model:

@@ -109,8 +109,8 @@ _OTHER_DATA: Final = {
     (True, False): "the champion was scored on the same data",
     (False, True): "the champion was scored on other data: not compared, as the policy says",
     (False, False): (
-        "the champion was scored on other data and cannot be compared: score it on this data, or "
-        "set champion_on_other_data: skip for this release"
+        "the champion was scored on other data and cannot be compared: hand the data set to "
+        "compare_champion, which asks it anew, or set champion_on_other_data: skip"
     ),
 }
 

@@ -68,13 +68,14 @@ def run(
         policy = read_settings(Policy, settings, where="the gate's policy (gate.yaml)")
         signer = load_signer()  # first: without a key nothing is judged
         quantized, now = Scores.read(scores_quantized), datetime.now(UTC)
+        tests = PairedTests.read(paired) if paired else None
         verdict = decide(
             Scores.read(scores_tuned),
             quantized,
             Parity.read(parity),
-            _champion_scores(name),
+            _champion_scores(name, tests),
             policy,
-            paired=PairedTests.read(paired) if paired else None,
+            paired=tests,
             more=[Scores.read(each) for each in (scores_safety, scores_benchmarks) if each],
             newest_row=newest_row(dataset, quantized) if dataset else None,
             granted=granted(policy.waivers),
@@ -157,12 +158,19 @@ def _fault(waiver: Waiver, keyring: Keyring, roles: Roles) -> str:
     return ""
 
 
-def _champion_scores(name: str) -> Scores | None:
+def _champion_scores(name: str, tests: PairedTests | None) -> Scores | None:
+    """Gives the live version's scores: those on this data, if it was asked anew."""
     if not Ledger.exists(state()):
         return None
     with Ledger.open(state()) as ledger:
         live = ledger.release_at_alias(name, CHAMPION)
-        return ledger.scores_of(name, live.version) if live else None
+        if live is None:
+            return None
+        anew = tests.champion_scores if tests else None
+        # Another version may have gone live since: then what was kept of that one stands.
+        if anew and anew.model_digest == live.digest:
+            return anew
+        return ledger.scores_of(name, live.version)
 
 
 def _written(moment: datetime) -> str:

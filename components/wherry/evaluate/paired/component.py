@@ -1,7 +1,9 @@
 """The comparison of two models as a KFP component."""
 
+from typing import Optional
+
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Output
+from kfp.dsl import Artifact, Dataset, Input, Output
 
 from wherry.images import TRAIN_IMAGE
 
@@ -46,8 +48,13 @@ def compare_champion(
     tests: Output[Artifact],
     name: str,
     settings: str = "",
+    dataset: Optional[Input[Dataset]] = None,  # noqa: UP045 - KFP reads no `X | None`
+    evaluate_settings: str = "",
 ) -> None:
-    """Tests a model against the live version of its name, by the answers that were kept of it.
+    """Tests a model against the live version of its name, row by row.
+
+    The answers that were kept of that version count where they are to the same rows; else its
+    file is asked anew.
 
     Args:
         challenger_scores: the `Scores` of the model that would take its place.
@@ -55,6 +62,8 @@ def compare_champion(
         tests: the `PairedTests`; without any where there is nothing to test against.
         name: the model's name in the release store.
         settings: a `CompareSettings` as JSON.
+        dataset: the data set that the challenger was asked; without it nothing is asked anew.
+        evaluate_settings: the `EvaluateSettings` as JSON that the challenger was asked by.
     """
     from pathlib import Path
 
@@ -66,4 +75,6 @@ def compare_champion(
         Path(challenger_predictions.path),
         Path(tests.path),
         settings,
+        Path(dataset.path) if dataset else None,
+        evaluate_settings,
     )

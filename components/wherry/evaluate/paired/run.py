@@ -1,15 +1,14 @@
 """Wires the comparison: scores and predictions of two models in, paired tests out."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from wherry.contracts import Digest, PairedTests, Scores, digest_file, read_settings
+from wherry.contracts import PairedTests, read_settings
+from wherry.evaluate.paired.champion import Unasked, asked_anew, kept, side
 from wherry.evaluate.paired.settings import CompareSettings
-from wherry.evaluate.paired.step import Side, asked_the_same_rows, compare, shared
-from wherry.evaluate.predictions import read_predictions
-from wherry.ledger import CHAMPION, Ledger
+from wherry.evaluate.paired.step import Side, compare
+from wherry.ledger.stages import recorded
 from wherry.progress import stage
-from wherry.workspace import state
 
 
 def run(
@@ -32,24 +31,29 @@ def run(
     """
     with stage("compare") as report:
         wanted = read_settings(CompareSettings, settings)
-        champion = _side(champion_scores, champion_predictions)
-        challenger = _side(challenger_scores, challenger_predictions)
+        champion = side(champion_scores, champion_predictions)
+        challenger = side(challenger_scores, challenger_predictions)
         found = compare(champion, challenger, wanted)
         found.write(tests)
         report.verdict(_verdict(found))
     return found
 
 
+@recorded("compare", inputs=("challenger_scores", "dataset"), outputs=("tests",))
 def run_against_champion(
     name: str,
     challenger_scores: Path,
     challenger_predictions: Path,
     tests: Path,
     settings: str = "",
+    dataset: Path | None = None,
+    evaluate_settings: str = "",
 ) -> PairedTests:
-    """Tests a model against the live version of its name, by the answers that were kept of it.
+    """Tests a model against the live version of its name, row by row.
 
-    Where there is nothing to test against, the tests are empty and say why.
+    The answers that were kept of that version count where they are to the same rows. Where they
+    are not, its file is asked anew, if the data set is handed over. Where there is nothing to
+    test against, the tests are empty and say why.
 
     Args:
         name: the model's name in the release store.
@@ -57,78 +61,37 @@ def run_against_champion(
         challenger_predictions: the predictions that they were counted from.
         tests: where to write the `PairedTests`.
         settings: a `CompareSettings` as JSON.
+        dataset: the folder of the data set that the challenger was asked.
+        evaluate_settings: the `EvaluateSettings` as JSON that it was asked by.
     """
     with stage("compare") as report:
         wanted = read_settings(CompareSettings, settings)
-        challenger = _side(challenger_scores, challenger_predictions)
-        champion = _champion(name, challenger, wanted)
+        challenger = side(challenger_scores, challenger_predictions)
+        champion = kept(name, challenger, wanted)
+        anew = champion.askable if dataset and isinstance(champion, Unasked) else None
+        if dataset and anew:
+            with TemporaryDirectory() as folder:
+                champion = asked_anew(anew, dataset, evaluate_settings, Path(folder), report)
         found = (
             _untested(champion, challenger)
-            if isinstance(champion, _Untested)
+            if isinstance(champion, Unasked)
             else compare(champion, challenger, wanted)
         )
         found.write(tests)
-        report.verdict(_verdict(found))
+        report.verdict(f"{_verdict(found)}{', the champion asked anew' if anew else ''}")
     return found
 
 
-@dataclass(frozen=True)
-class _Untested:
-    """Why there is nothing to test against."""
-
-    why: str
-    digest: Digest | None = None
-    """The champion's, if there is one."""
-
-
-def _champion(name: str, challenger: Side, settings: CompareSettings) -> Side | _Untested:
-    if not Ledger.exists(state()):
-        return _Untested("there is no champion yet")
-    with Ledger.open(state()) as ledger:
-        live = ledger.release_at_alias(name, CHAMPION)
-        if live is None:
-            return _Untested("there is no champion yet")
-        if live.digest == challenger.scores.model_digest:
-            return _Untested("it is the champion itself", live.digest)
-        scores = ledger.scores_of(name, live.version)
-        if scores.data_digest != challenger.scores.data_digest:
-            return _Untested("the champion was scored on other data", live.digest)
-        kept = ledger.predictions_of(name, live.version)
-        if kept is None or scores.predictions_digest is None:
-            return _Untested("the champion's answers were not kept", live.digest)
-        champion = Side(scores, read_predictions(kept), scores.predictions_digest)
-        why = _unlike(champion, challenger, settings)
-        return _Untested(why, live.digest) if why else champion
-
-
-def _unlike(champion: Side, challenger: Side, settings: CompareSettings) -> str:
-    """Says why the champion's answers cannot be held against the challenger's, if so.
-
-    That the challenger itself lacks what the settings name is no fault of the champion's:
-    `compare` refuses it.
-    """
-    if not asked_the_same_rows(champion, challenger):
-        return "the champion was asked other rows"
-    ours, theirs = challenger.scores, champion.scores
-    if shared(ours, ours, settings) and not shared(theirs, ours, settings):
-        return "the champion was scored by other measures"
-    return ""
-
-
-def _untested(champion: _Untested, challenger: Side) -> PairedTests:
+def _untested(unasked: Unasked, challenger: Side) -> PairedTests:
     return PairedTests(
-        champion_digest=champion.digest,
+        champion_digest=unasked.digest,
         challenger_digest=challenger.scores.model_digest,
         data_digest=challenger.scores.data_digest,
         tests=(),
         champion_predictions=None,
         challenger_predictions=challenger.digest,
-        note=champion.why,
+        note=unasked.why,
     )
-
-
-def _side(scores: Path, predictions: Path) -> Side:
-    return Side(Scores.read(scores), read_predictions(predictions), digest_file(predictions))
 
 
 def _verdict(found: PairedTests) -> str:

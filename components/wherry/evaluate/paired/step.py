@@ -74,6 +74,7 @@ def compare(champion: Side, challenger: Side, settings: CompareSettings) -> Pair
         tests=tuple(_corrected(tests)),
         champion_predictions=champion.digest,
         challenger_predictions=challenger.digest,
+        champion_scores=champion.scores,
     )
 
 
