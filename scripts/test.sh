@@ -11,4 +11,7 @@ echo "[1/3] lint, types and import rules"
 echo "[2/3] unit tests"
 "$bin/pytest" -q -n 2 -m "not local and not slow and not faults and not nightly"
 echo "[3/3] the real model, servers and faults; some minutes"
-"$bin/pytest" -m "(local or slow or faults) and not nightly" --durations=10
+# Two workers, each with a folder at a time; threads that wait must not hold the other's core.
+export OMP_WAIT_POLICY=PASSIVE
+"$bin/pytest" -q -n 2 --dist loadscope --no-loadscope-reorder --durations=10 \
+  -m "(local or slow or faults) and not nightly"

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgres import Postgres, running
 from tests.workspace import Workspace
-
-TUNED = "tuned_run"
-"""The fixture that takes minutes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,18 +18,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
 
 
+class FolderScheduling(LoadScopeScheduling):
+    """Gives each folder's tests to one worker: they share fixtures that are costly to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling | None:
+    """Takes ours for ``--dist loadscope``, and xdist's for all else."""
+    return FolderScheduling(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Lets tests that share a costly fixture share a worker, and begins with the longest."""
-    if config.getoption("dist", "no") != "loadgroup":
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _group(item) != TUNED)
-
-
-def _group(item: pytest.Item) -> str:
-    """Gives the demo's run for tests of it, else the folder, whose conftest holds the fixtures."""
-    return TUNED if TUNED in getattr(item, "fixturenames", ()) else item.path.parent.name
+    """Lets several workers begin with the folder that takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name != "pipelines")
 
 
 @dataclass(frozen=True)
