@@ -148,6 +148,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
             "scores_quantized": final.outputs["scores"],
             "parity": shipped.outputs["parity"],
             "ladder": shipped.outputs["ladder"],
+            "paired": rivals.output,
             "blessing": verdict.outputs["blessing"],
         }
         # If and Else, never a lone If: KFP's local runner skips that one without a word.

@@ -4,11 +4,13 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from wherry.contracts.blessing import Blessing, Check
 from wherry.contracts.curve import CurvePoint, LossCurve
 from wherry.contracts.dataset import Dataset, Message, Source, Split
 from wherry.contracts.digest import Digest, digest_bytes, digest_record
+from wherry.contracts.paired import PairedTest, PairedTests
 from wherry.contracts.parity import Comparison, Parity
 from wherry.contracts.release import Code, Deployment, Lineage, Release
 from wherry.contracts.scores import Metric, Scores
@@ -205,6 +207,34 @@ def parity() -> Parity:
     )
 
 
+def paired() -> PairedTests:
+    """The file against the version before it."""
+    return PairedTests(
+        champion_digest=digest("champion"),
+        challenger_digest=scores("quantized").model_digest,
+        data_digest=scores("quantized").data_digest,
+        tests=(
+            _paired("accuracy", "", 0.03, 0.21, "undecided"),
+            _paired("f1", "digestive", 0.12, 0.004, "better"),
+            _paired("f1", "eye", -0.09, 0.03, "worse"),
+        ),
+        champion_predictions=digest("champion's answers"),
+        challenger_predictions=digest("answers"),
+    )
+
+
+def _paired(
+    metric: str,
+    slice: str,
+    difference: float,
+    p: float,
+    verdict: Literal["better", "worse", "undecided"],
+) -> PairedTest:
+    ends = (difference - 0.05, difference + 0.05)
+    values = (0.7, 0.7 + difference, difference, *ends, p / 3, p)
+    return PairedTest(metric, slice, 315, *values, "mcnemar", verdict)
+
+
 def blessing() -> Blessing:
     """Eight rules that all hold."""
     return Blessing(
@@ -322,6 +352,7 @@ def evidence() -> Evidence:
         tuned=scores("tuned"),
         quantized=scores("quantized"),
         parity=parity(),
+        paired=paired(),
         blessing=blessing(),
         release=release(),
         deployment=deployment(),

@@ -48,4 +48,4 @@ def test_ladder_release_and_deployment_may_be_left_out_and_nothing_else() -> Non
 
     inputs = report.component_spec.inputs or {}
     optional = {name for name, given in inputs.items() if given.optional}
-    assert optional == {"ladder", "release", "deployment", "name", "settings"}
+    assert optional == {"ladder", "release", "deployment", "name", "settings", "paired"}

@@ -18,6 +18,7 @@ OTHER = digest("of another run")
         ("parity", "model_digest", "The file of the parity check"),
         ("blessing", "scores_digest", "The judged scores"),
         ("blessing", "model_digest", "The judged file"),
+        ("paired", "challenger_digest", "The file compared with the champion"),
         ("release", "digest", "The released file"),
         ("deployment", "digest", "The deployed file"),
     ],

@@ -184,6 +184,17 @@ def test_a_name_that_the_page_lacks_is_an_error() -> None:
         render("wherry.report", "page.html", page=object())
 
 
+def test_the_champion_is_compared_where_there_is_one() -> None:
+    found = evidence()
+    assert found.paired is not None
+    assert "Against the champion" in page(found)
+    untested = replace(found.paired, tests=(), note="the champion was asked other rows")
+    assert "the champion was asked other rows" in page(replace(found, paired=untested))
+    for nobody in (None, found.quantized.model_digest):
+        alone = replace(found.paired, champion_digest=nobody, tests=())
+        assert "Against the champion" not in page(replace(found, paired=alone))
+
+
 @pytest.mark.parametrize("found", ["released", "refused"])
 def test_what_a_reader_reads_is_as_it_was(found: str, request: pytest.FixtureRequest) -> None:
     given = {"released": evidence, "refused": refused}[found]()

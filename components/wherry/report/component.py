@@ -24,6 +24,7 @@ def report(
     deployment: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
     name: str = "",
     settings: str = "",
+    paired: Optional[Input[Artifact]] = None,  # noqa: UP045 - KFP reads no `X | None`
 ) -> None:
     """Shows everything that a run found, on one page.
 
@@ -42,6 +43,7 @@ def report(
         deployment: the `Deployment`; leave it out where nothing was deployed.
         name: the model's name, for a run that released nothing.
         settings: `ReportSettings` as JSON.
+        paired: the `PairedTests` against the champion.
     """
     from pathlib import Path
 
@@ -62,4 +64,5 @@ def report(
         deployment=Path(deployment.path) if deployment else None,
         name=name,
         settings=settings,
+        paired=Path(paired.path) if paired else None,
     )

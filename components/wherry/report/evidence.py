@@ -9,6 +9,7 @@ from wherry.contracts.dataset import Dataset, Message
 from wherry.contracts.digest import Digest, digest_record
 from wherry.contracts.errors import DigestError, GateRefusedError
 from wherry.contracts.ladder import Ladder
+from wherry.contracts.paired import PairedTests
 from wherry.contracts.parity import Parity
 from wherry.contracts.release import Deployment, Release
 from wherry.contracts.scores import Scores
@@ -33,6 +34,7 @@ class Evidence:
     parity: Parity
     blessing: Blessing
     ladder: Ladder | None = None
+    paired: PairedTests | None = None
     release: Release | None = None
     deployment: Deployment | None = None
     example: tuple[Message, ...] = ()
@@ -71,6 +73,9 @@ class Evidence:
         yield "The file of the parity check", self.parity.model_digest, self.quantized.model_digest
         yield "The judged scores", self.blessing.scores_digest, digest_record(self.quantized)
         yield "The judged file", self.blessing.model_digest, self.quantized.model_digest
+        if self.paired:
+            compared = self.paired.challenger_digest
+            yield "The file compared with the champion", compared, self.quantized.model_digest
         if self.release:
             yield "The released file", self.release.digest, self.blessing.model_digest
         if self.deployment:

@@ -7,6 +7,7 @@ from wherry.contracts.curve import LossCurve
 from wherry.contracts.dataset import DATASET_NAME, Dataset, Message, read_rows
 from wherry.contracts.files import write_atomic
 from wherry.contracts.ladder import Ladder
+from wherry.contracts.paired import PairedTests
 from wherry.contracts.parity import Parity
 from wherry.contracts.release import Deployment, Release
 from wherry.contracts.scores import Scores
@@ -35,6 +36,7 @@ def run(
     deployment: Path | None = None,
     name: str = "",
     settings: str = "",
+    paired: Path | None = None,
 ) -> None:
     """Shows everything that a run found, on one page.
 
@@ -53,6 +55,7 @@ def run(
         deployment: the `Deployment`, if there was one.
         name: the model's name, for a run that released nothing.
         settings: `ReportSettings` as JSON.
+        paired: the `PairedTests` against the champion; without a champion they are not shown.
     """
     with stage("report") as report:
         chosen = read_settings(ReportSettings, settings)
@@ -67,6 +70,7 @@ def run(
             parity=Parity.read(parity),
             blessing=Blessing.read(blessing),
             ladder=Ladder.read(ladder) if ladder else None,
+            paired=PairedTests.read(paired) if paired else None,
             release=Release.read(release) if release else None,
             deployment=Deployment.read(deployment) if deployment else None,
             example=_example(data, dataset) if chosen.quote_row else (),

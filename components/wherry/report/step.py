@@ -12,6 +12,7 @@ from wherry.report.sections.parity import ParitySection, parity_section
 from wherry.report.sections.scores import ScoresSection, scores_section
 from wherry.report.sections.serving import ServingSection, serving_section
 from wherry.report.sections.speed import SpeedSection, speed_section
+from wherry.report.sections.tests import TestsSection, tests_section
 from wherry.report.sections.training import TrainingSection, training_section
 from wherry.report.sections.verdict import Banner, banner
 from wherry.report.settings import ReportSettings
@@ -25,6 +26,8 @@ class Page:
     data: DataSection
     training: TrainingSection
     scores: ScoresSection
+    tests: TestsSection | None
+    """None unless there is a champion to compare with."""
     gate: GateSection
     speed: SpeedSection
     parity: ParitySection
@@ -40,6 +43,7 @@ class Page:
             self.data,
             self.training,
             self.scores,
+            *((self.tests,) if self.tests else ()),
             self.gate,
             self.speed,
             self.parity,
@@ -63,6 +67,7 @@ def compose(evidence: Evidence, settings: ReportSettings, *, name: str = "") -> 
         data=data_section(evidence, settings.quarantine_lines),
         training=training_section(evidence.curve, settings.curve_points),
         scores=scores_section(evidence),
+        tests=_tests(evidence),
         gate=gate_section(evidence.blessing, evidence.quantized),
         speed=speed_section(evidence),
         parity=parity_section(evidence),
@@ -75,3 +80,10 @@ def compose(evidence: Evidence, settings: ReportSettings, *, name: str = "") -> 
 def _ladder(evidence: Evidence) -> LadderSection | None:
     several = evidence.ladder is not None and len(evidence.ladder.rungs) > 1
     return ladder_section(evidence.ladder) if evidence.ladder and several else None
+
+
+def _tests(evidence: Evidence) -> TestsSection | None:
+    paired = evidence.paired
+    if paired is None or paired.champion_digest in (None, paired.challenger_digest):
+        return None
+    return tests_section(paired, "Against the champion")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from wherry.page.view import Badge, Fact, Signpost
 from wherry.page.words import metric, percent, points, quantity
 from wherry.report.sections.ladder import LadderSection, ladder_section
+from wherry.report.sections.tests import TestsSection, tests_section, verdict_of
 from wherry.report.versus.evidence import Side, Versus
 from wherry.report.versus.parts import PartsSection, parts_section
 from wherry.report.versus.rows import RowsSection, rows_section
-from wherry.report.versus.tests import TestsSection, tests_section, verdict_of
 
 LISTED = 25
 """Rows shown of each kind."""
@@ -47,7 +47,7 @@ def compose(versus: Versus) -> VersusPage:
     """Gives the page of a comparison."""
     return VersusPage(
         banner=_banner(versus),
-        tests=tests_section(versus),
+        tests=tests_section(versus.paired, same_data=versus.same_data),
         parts=parts_section(versus),
         rows=rows_section(versus, LISTED),
         ladder=ladder_section(versus.ladder) if versus.ladder else None,
@@ -55,7 +55,7 @@ def compose(versus: Versus) -> VersusPage:
 
 
 def _banner(versus: Versus) -> Banner:
-    state, words = verdict_of(versus)
+    state, words = verdict_of(versus.paired)
     return Banner(
         badge=Badge(state, words[:1].upper() + words[1:]),
         name=versus.name,

@@ -5,18 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from wherry.contracts.paired import PairedTest
+from wherry.contracts.paired import PairedTest, PairedTests
 from wherry.page.plots.dots import Dot, DotPlot, dot_plot
 from wherry.page.scales import Scale, scale_of
 from wherry.page.view import Badge, Signpost, State
 from wherry.page.words import MISSING, metric, number, plural, points, quantity
-from wherry.report.versus.evidence import Versus
 
-_BADGES: Final[dict[str, Badge]] = {
-    "better": Badge("good", "Better"),
-    "worse": Badge("bad", "Worse"),
-    "undecided": Badge("none", "Undecided"),
-}
+_STATES: Final[dict[str, State]] = {"better": "good", "worse": "bad", "undecided": "none"}
 
 
 @dataclass(frozen=True)
@@ -44,41 +39,49 @@ class TestsSection:
     note: str
 
 
-def tests_section(versus: Versus) -> TestsSection:
-    """Gives the section: every test over all rows, then every one of a slice."""
-    tests = versus.paired.tests if versus.paired else ()
+def tests_section(
+    paired: PairedTests | None, title: str = "Differences", *, same_data: bool = True
+) -> TestsSection:
+    """Gives the section: every test over all rows, then every one of a slice.
+
+    Args:
+        paired: the tests, if there are any.
+        title: of the section.
+        same_data: whether the two were scored on the same rows, for saying why there are none.
+    """
+    tests = paired.tests if paired else ()
     ordered = sorted(tests, key=lambda test: bool(test.slice))
     return TestsSection(
-        signpost=Signpost("tests", "Differences", *verdict_of(versus)),
+        signpost=Signpost("tests", title, *verdict_of(paired)),
         rows=tuple(map(_row, ordered)),
         plots=tuple(_plots([test for test in ordered if not test.unit])),
-        note=_note(versus),
+        note=_note(paired, same_data),
     )
 
 
-def verdict_of(versus: Versus) -> tuple[State, str]:
+def verdict_of(paired: PairedTests | None) -> tuple[State, str]:
     """Sums the tests up in a state and a few words."""
-    if versus.paired is None or not versus.paired.tests:
+    if paired is None or not paired.tests:
         return "warn", "not compared row by row"
-    counts: Counter[str] = Counter(test.verdict for test in versus.paired.tests)
+    counts: Counter[str] = Counter(test.verdict for test in paired.tests)
     state: State = "bad" if counts["worse"] else "good" if counts["better"] else "none"
-    words = ", ".join(f"{counts[word]} {word}" for word in _BADGES)
+    words = ", ".join(f"{counts[word]} {word}" for word in _STATES)
     return state, words
 
 
-def _note(versus: Versus) -> str:
-    if versus.paired is None:
+def _note(paired: PairedTests | None, same_data: bool) -> str:
+    if paired is None:
         return (
             "The two were scored on the same rows, but their answers were not kept."
-            if versus.same_data
+            if same_data
             else "The two were scored on different rows, so no difference can be tested."
         )
-    if not versus.paired.tests:
-        why = f": {versus.paired.note}" if versus.paired.note else ""
+    if not paired.tests:
+        why = f": {paired.note}" if paired.note else ""
         return f"Nothing was tested row by row{why}."
     return (
         "Each row was asked of both. A verdict stands on the p-value after Holm's correction over "
-        f"{plural(len(versus.paired.tests), 'test')}, at 0.05; intervals are 95%, each by itself."
+        f"{plural(len(paired.tests), 'test')}, at 0.05; intervals are 95%, each by itself."
     )
 
 
@@ -91,7 +94,7 @@ def _row(test: PairedTest) -> TestRow:
         difference=_difference(test.difference, test.unit),
         interval=_between(test),
         p=number(test.adjusted_p, 2),
-        result=_BADGES[test.verdict],
+        result=Badge(_STATES.get(test.verdict, "none"), test.verdict.capitalize()),
     )
 
 
