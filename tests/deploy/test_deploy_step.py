@@ -60,8 +60,17 @@ def test_a_first_deploy_is_proved_and_promoted() -> None:
     made = go(target)
     assert target.events == ["start", "promote"]
     assert (made.version, made.digest, made.url, made.pid) == (2, NEW, PUBLIC, 2)
-    assert any("'asthma'" in check and "'lung'" in check for check in made.checks)
     assert "3 of 3 right" in made.checks[-1]
+
+
+def test_a_wrong_or_missing_answer_is_named_by_its_number_and_no_row_is_quoted() -> None:
+    short = FakeEndpoint(NEW, {**ANSWERS, "asthma": "eye"})
+    target = FakeTarget()
+    made = go(target, short)
+    assert made.checks[1] == "wrong over chat: questions 1"
+    assert "2 of 3 right over chat" in made.checks[-1]
+    for text in (question.prompt[-1].content for question in PLAN.questions):
+        assert not any(text in check for check in made.checks)
 
 
 def test_its_example_is_a_request_that_a_person_may_send() -> None:
@@ -86,7 +95,7 @@ def test_a_live_server_that_fails_its_test_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
     [
-        (candidate(answers={"asthma": "lung"}), "expected 'ear', answered 'what?'"),
+        (candidate(answers={"asthma": "lung"}), "wrong over chat: questions 2, 3"),
         (candidate(broken="chat"), "chat/completions did not answer"),
         (candidate(broken="predict"), "0 of 3 right over predict"),
         (candidate(is_ready=False), "not ready"),

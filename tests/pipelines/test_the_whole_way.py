@@ -80,6 +80,7 @@ def test_the_ledger_holds_what_was_deployed(tuned_run: TunedRun) -> None:
         rows = list(ledger.audit())
     actions = [row.action for row in rows if not row.stage]
     assert recorded.url == tuned_run.result["deployment"]["url"]
+    assert recorded.example == ""  # no text of a row: the ledger forgets nothing
     assert actions[:3] == ["register", "promote", "deploy"]
     stages = [row.stage.name for row in rows if row.stage]
     assert stages[:3] == ["ingest", "fetch base", "validate"]

@@ -64,6 +64,8 @@ class Release(Record):
     """UTC, RFC 3339. For people: order follows `version`."""
     lineage: Lineage
     aliases: tuple[str, ...] = ()
+    expired: bool = False
+    """Whether a retention policy gave its file up: its record stays, and it never runs again."""
     schema: Literal["wherry.release/1"] = "wherry.release/1"
 
 
@@ -83,7 +85,8 @@ class Deployment(Record):
     pid: int = 0
     """Of the local server, or 0."""
     checks: tuple[str, ...] = ()
-    """What the smoke test asked and was answered."""
+    """What the smoke test found, in words that hold nothing of a row."""
     example: str = ""
-    """The body of a chat request that a person may try, as JSON."""
+    """The body of a chat request that a person may try, as JSON: a held-out row. The ledger, which
+    forgets nothing, records the deployment without it."""
     schema: Literal["wherry.deployment/1"] = "wherry.deployment/1"

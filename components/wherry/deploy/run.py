@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from wherry.contracts import (
@@ -124,7 +125,7 @@ def _deployed(wanted: Release, generation: int, plan: Plan, report: Report) -> D
         plan.write(_plan(wanted.name))
     if not generation:
         with Ledger.open(state()) as ledger:
-            ledger.record_deployment(live)
+            ledger.record_deployment(replace(live, example=""))
     return live
 
 
