@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.evaluate.conftest import LABELS, PROMPT, labelled_dataset
-from tests.fakes.openai_server import FakeOpenAi, Json, card, said
+from tests.fakes.openai_server import FakeOpenAi, Json, Reply, card, said
 from wherry.contracts import (
     Dataset,
     Manifest,
@@ -60,7 +61,7 @@ def test_labels_are_scored_as_far_as_the_first_tokens_tell(
     assert label_scores(tokens, LABELS) == wanted
 
 
-def _server(reply: Callable[[Json], tuple[int, Json]] | None = None, *cards: Json) -> FakeOpenAi:
+def _server(reply: Callable[[Json], Reply] | None = None, *cards: Json) -> FakeOpenAi:
     return FakeOpenAi(
         list(cards or (card("slm", digest=MODEL),)), reply or (lambda _: (200, said("heart")))
     )
@@ -197,10 +198,102 @@ def test_a_busy_server_is_asked_again() -> None:
         assert answerer.answer([PROMPT], (), Silent())[0].text == "heart"
 
 
+def test_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
+    busy = (429, {"error": {"message": "busy"}}, {"Retry-After": "0.8"})
+    answers = iter([busy, (200, said("heart"))])
+    with _server(lambda _: next(answers)).serving() as server:
+        answerer = OpenAiAnswerer(server.url, Endpoint(retries=1), max_new_tokens=4)
+        started = time.monotonic()
+        assert answerer.answer([PROMPT], (), Silent())[0].text == "heart"
+    # Without the header it would wait half a second at most.
+    assert time.monotonic() - started >= 0.8
+
+
+def test_a_server_that_asks_to_be_left_alone_for_long_is_not_waited_for() -> None:
+    busy = (429, {"error": {"message": "busy"}}, {"Retry-After": "3600"})
+    with _server(lambda _: busy).serving() as server:
+        answerer = OpenAiAnswerer(server.url, Endpoint(retries=3), max_new_tokens=4)
+        with pytest.raises(EndpointError, match=r"status 429.*lower endpoint\.parallel"):
+            answerer.answer([PROMPT], (), Silent())
+    assert len(server.bodies) == 1
+
+
+def _slow(_: Json) -> Reply:
+    time.sleep(0.5)
+    return 200, said("late")
+
+
+PAGE = b"<html><body>Sign in, please.</body></html>"
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+NO_CONTENT = {**said("x"), "choices": [{"message": {"content": [{"text": "It pumps."}]}}]}
+ODD_TOKENS = said("heart", {"heart": -0.1})
+ODD_TOKENS["choices"][0]["logprobs"]["content"][0]["top_logprobs"][0]["bytes"] = [300]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        pytest.param((200, PAGE, HTML), "sends a web page", id="page"),
+        pytest.param((200, PAGE), "JSON is malformed", id="page that says it is JSON"),
+        pytest.param((200, b""), "does not answer by OpenAI's protocol", id="nothing"),
+        pytest.param((200, b'{"choices": [{'), "truncated", id="half an answer"),
+        pytest.param((200, b"\xff\xfe{}"), "does not answer by OpenAI's", id="no text"),
+        pytest.param((200, b"null"), "Expected `object`, got `null`", id="null"),
+        pytest.param((200, {"error": {"message": "no"}}), "missing .* `choices`", id="an error"),
+        pytest.param((200, {"choices": None}), "choices", id="null choices"),
+        pytest.param((200, {"choices": []}), "with no choice", id="no choice"),
+        pytest.param((200, {"choices": [{}]}), "missing .* `message`", id="no message"),
+        pytest.param((200, NO_CONTENT), r"message\.content", id="parts"),
+        pytest.param((200, ODD_TOKENS), "top_logprobs", id="no bytes"),
+        pytest.param(
+            (200, b"data: {}\n\ndata: [DONE]\n\n", {"Content-Type": "text/event-stream"}),
+            "JSON is malformed",
+            id="a stream",
+        ),
+        pytest.param((200, said("x"), {"Content-Length": "9999"}), "did not answer", id="cut off"),
+        pytest.param(None, "did not answer", id="closed"),
+        pytest.param((500, PAGE, HTML), "status 500", id="a page of an error"),
+        pytest.param((400, b"[]"), "status 400", id="a list of errors"),
+        pytest.param((429, {"error": "busy"}), "status 429", id="busy"),
+    ],
+)
+def test_what_is_no_answer_is_said_in_a_sentence(reply: Reply, message: str) -> None:
+    with _server(lambda _: reply).serving() as server:
+        answerer = _answerer(server)
+        with pytest.raises((EndpointError, DataError), match=message) as caught:
+            answerer.answer([PROMPT], LABELS, Silent())
+    assert "It pumps" not in str(caught.value)
+    assert caught.value.remedy.endswith(".")
+
+
+def test_a_server_that_lists_its_models_otherwise_is_said_so() -> None:
+    with (
+        _server(None, {"name": "slm"}).serving() as server,
+        pytest.raises(EndpointError, match="missing required field `id`"),
+    ):
+        _answerer(server)
+
+
+def test_what_other_servers_add_or_leave_out_does_no_harm() -> None:
+    plain = {"choices": [{"message": {"content": None, "tool_calls": []}, "index": "first"}]}
+    bare = {**said("heart"), "choices": [{"message": {"content": "heart"}, "logprobs": {}}]}
+    answers = iter([plain, bare, said("heart")])
+    with _server(lambda _: (200, next(answers), {"Content-Type": None})).serving() as server:
+        found = _answerer(server, parallel=1).answer([PROMPT] * 3, LABELS, Silent())
+    assert [(each.text, each.label_scores) for each in found] == [("", ()), *[("heart", ())] * 2]
+
+
+def test_a_server_that_takes_too_long_is_said_so() -> None:
+    with _server(_slow).serving() as server:
+        answerer = _answerer(server, timeout=0.1)
+        with pytest.raises(EndpointError, match=r"did not answer within 0\.1 s"):
+            answerer.answer([PROMPT], (), Silent())
+
+
 def test_nobody_at_the_address_is_said_so() -> None:
     with _server().serving() as server:
         url = server.url
-    with pytest.raises(EndpointError, match="did not answer"):
+    with pytest.raises(EndpointError, match="did not answer: ConnectError"):
         OpenAiAnswerer(url, Endpoint(retries=0, timeout=5), max_new_tokens=4)
 
 
@@ -300,6 +393,9 @@ def _rows_asked(server: FakeOpenAi, tmp_path: Path, **endpoint: Any) -> int:
         ({"kind": "instruction"}, TWO, {}, 6),
         ({}, [card("a")], {"digest": MODEL}, 6),
         ({}, TWO, {"model": "b"}, 6),
+        ({}, TWO, {"template_digest": OTHER}, 6),
+        ({}, TWO, {"top_logprobs": 5}, 6),
+        ({}, TWO, {"timeout": 60.0, "parallel": 2}, 2),
     ],
 )
 def test_what_was_answered_serves_only_the_same_labels_kind_and_model(

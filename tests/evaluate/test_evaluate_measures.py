@@ -129,6 +129,14 @@ def test_a_class_that_is_answered_but_never_true_counts_as_zero() -> None:
     assert found["macro_f1", ""].value == pytest.approx((2 / 3 + 0) / 2)
 
 
+def test_weighted_precision_of_classes_that_nobody_answered_has_no_value() -> None:
+    found = counted(
+        classes.classes(LABELS, ["weighted_precision", "macro_precision"]), labelled("ac", "bb")
+    )
+    assert found["weighted_precision", ""].value is None
+    assert found["macro_precision", ""].value == 0.0
+
+
 def test_macro_f1_follows_the_seed_alone() -> None:
     made, measure = labelled("abc" * 20, "abb" * 20), classes.classes(LABELS, ["macro_f1"])
     first, again, other = (measure.metrics(made, Draws(300, seed)) for seed in (1, 1, 2))

@@ -10,6 +10,7 @@ from wherry.contracts.errors import DataError, TemplateError
 from wherry.evaluate.estimates import Draws
 from wherry.evaluate.journal import NoJournal
 from wherry.evaluate.measures.choice import choose
+from wherry.evaluate.measures.classes import confusion
 from wherry.evaluate.slices import Slicing
 from wherry.evaluate.step import (
     Answer,
@@ -52,7 +53,15 @@ def _quality(made: list[Prediction], labels: tuple[str, ...] = LABELS) -> tuple[
 
 
 @pytest.mark.parametrize(
-    "text", ["heart", " Heart.\n", "HEART!", '"heart"', "\N{FULLWIDTH LATIN SMALL LETTER H}eart"]
+    "text",
+    [
+        *("heart", " Heart.\n", "HEART!", '"heart"', "**Heart**", "- heart", "# Heart", "* heart."),
+        *(
+            "\N{FULLWIDTH LATIN SMALL LETTER H}eart",
+            "\N{LEFT DOUBLE QUOTATION MARK}heart”",
+            "«heart»",
+        ),
+    ],
 )
 def test_case_punctuation_and_spacing_do_not_count(text: str) -> None:
     assert normalise(text) == "heart"
@@ -61,6 +70,68 @@ def test_case_punctuation_and_spacing_do_not_count(text: str) -> None:
 @pytest.mark.parametrize("text", ["the heart", "heartburn", "heart skin", ""])
 def test_more_or_less_than_the_label_is_no_hit(text: str) -> None:
     assert normalise(text) != "heart"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("-5", "-5"),
+        ("- -5.", "-5"),
+        ("'+1'", "+1"),
+        ("C++.", "c++"),
+        ("**C#**", "c#"),
+        ("5%", "5%"),
+        ("+", "+"),
+        ("?", "?"),
+        ("...", "..."),
+        ("", ""),
+        (" ", ""),
+    ],
+)
+def test_marks_that_make_another_answer_count(text: str, wanted: str) -> None:
+    assert normalise(text) == wanted
+
+
+def test_labels_of_which_one_begins_another_or_that_are_signs_are_told_apart() -> None:
+    labels = ("C", "C#", "C++", "C1", "+", "-", "-1", "1")
+    rows = [_row(n, label) for n, label in enumerate(labels)]
+    made = predict(_exam(rows, labels), [Answer(f" {label}\n", ()) for label in labels])
+    assert all(each.correct for each in made)
+    wrong = predict(_exam(rows, labels), [Answer(labels[n - 1], ()) for n in range(len(labels))])
+    assert not any(each.correct for each in wrong)
+    silent = predict(_exam(rows, labels), [Answer("", ())] * len(labels))
+    assert not any(each.correct for each in silent)
+
+
+def test_an_answer_that_is_the_rows_own_sentence_is_right_and_of_its_class() -> None:
+    rows = [_row(n, label, f"It is the {label}.") for n, label in enumerate(("bone", "heart"))]
+    said = ["it is the bone", "It is the bone."]
+    made = predict(_exam(rows), [Answer(text, ()) for text in said])
+    assert [each.correct for each in made] == [True, False]
+    found = {(m.name, m.slice): m.value for m in _quality(made)}
+    assert (found["accuracy", ""], found["f1", "bone"], found["f1", "heart"]) == (0.5, 1.0, 0.0)
+    assert confusion(made, LABELS).counts == ((1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 0))
+
+
+def test_the_label_counts_where_the_last_turn_names_another_class() -> None:
+    made = predict(_exam([_row(1, "bone", "Skin.")]), [Answer("skin", ())])
+    assert not made[0].correct
+    assert predict(_exam([_row(1, "bone", "Skin.")]), [Answer("bone", ())])[0].correct
+
+
+def test_a_longer_answer_that_only_holds_the_label_is_wrong() -> None:
+    (made,) = predict(_exam([_row(1, "bone")]), [Answer("I think it is the bone.", ())])
+    assert not made.correct
+
+
+def test_one_row_has_numbers_and_classes_without_rows_have_none() -> None:
+    made = predict(_exam([_row(1, "bone")]), [Answer("bone", (0.0, -1.0, -1.0))])
+    found = {(m.name, m.slice): m for m in _quality(made)}
+    assert (found["accuracy", ""].value, found["accuracy", ""].n) == (1.0, 1)
+    assert found["accuracy", ""].low == pytest.approx(0.2065, abs=1e-4)  # Wilson's of 1 of 1
+    assert found["macro_f1", ""].value == 1.0
+    for name in ("accuracy", "f1"):
+        assert (found[name, "heart"].value, found[name, "heart"].n) == (None, 0)
 
 
 def test_predictions_say_what_was_answered_and_picked() -> None:
@@ -143,6 +214,9 @@ def test_no_rows_give_no_values() -> None:
 def test_labels_that_differ_in_case_alone_are_refused() -> None:
     with pytest.raises(DataError, match="same but for case"):
         _exam([_row(1, "bone")], ("bone", "Bone"))
+    # Before the model is asked, and not when the confusion is counted after all rows.
+    with pytest.raises(DataError, match="same but for case"):
+        _exam([_row(1, "bone")], ("bone", "Bone"), "accuracy")
 
 
 def test_labels_whose_tokens_begin_one_another_are_refused() -> None:

@@ -1,5 +1,6 @@
 """The transformers adapter on a model of 170,000 weights: batching and sharing change nothing."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,21 @@ def test_prompts_that_share_nothing_are_answered_too(base: Path) -> None:
     both = answerer(base).answer(prompts, LABELS, Silent())
     alone = [answerer(base).answer([prompt], LABELS, Silent())[0] for prompt in prompts]
     assert [a.text for a in both] == [a.text for a in alone]
+
+
+def test_an_answer_ends_at_every_token_that_the_model_says_ends_it(base: Path) -> None:
+    from transformers import AutoTokenizer, GenerationConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    whole = answerer(base).answer(PROMPTS[:1], (), Silent())[0].text
+    *before, stop = tokenizer.encode(whole)[:3]
+    other = base.parent / "stops"
+    shutil.copytree(base, other)
+    GenerationConfig(eos_token_id=[tokenizer.eos_token_id, stop]).save_pretrained(other)
+    (found,) = answerer(other).answer(PROMPTS[:1], (), Silent())
+    assert found.text == tokenizer.decode(before)
+    # transformers' own generation ends there too.
+    assert plain_text(other, PROMPTS[0]) == tokenizer.decode([*before, stop])
 
 
 def test_an_adapter_changes_the_answers(base: Path, adapter: Path) -> None:

@@ -41,6 +41,18 @@ def test_answers_of_another_owner_are_thrown_away(tmp_path: Path) -> None:
     assert FileMemory(path, "me").recall("a") is None
 
 
+def test_answers_are_for_their_owner_alone(tmp_path: Path) -> None:
+    FileMemory(tmp_path / "memory", "me").keep("a", ["ann@example.org"])
+    assert (tmp_path / "memory").stat().st_mode & 0o077 == 0
+
+
+def test_two_answerers_share_a_memory_and_no_answer(tmp_path: Path) -> None:
+    memory = FileMemory(tmp_path / "memory", "me")
+    for name in ("one", "other"):
+        answerer = RememberingAnswerer(FakeJudge(lambda text, name=name: name), memory, name)
+        assert answerer.answer(asked(1), (), Silent())[0].text == name
+
+
 def test_a_forgotten_memory_leaves_no_file(tmp_path: Path) -> None:
     memory = FileMemory(tmp_path / "memory", "me")
     memory.forget()

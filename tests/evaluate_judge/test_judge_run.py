@@ -20,7 +20,13 @@ from wherry.contracts import (
     digest_bytes,
     digest_file,
 )
-from wherry.contracts.errors import DigestError, FormatError, MissingError, SettingsError
+from wherry.contracts.errors import (
+    DigestError,
+    FormatError,
+    InterruptedRunError,
+    MissingError,
+    SettingsError,
+)
 from wherry.evaluate.judge import run as room
 from wherry.evaluate.judge.step import Judgements
 from wherry.evaluate.opening import Opened
@@ -153,6 +159,43 @@ def test_a_rubric_that_says_nothing_is_refused(world: World, text: str, said: st
     rubric.write_text(text)
     with pytest.raises(SettingsError, match=said):
         world.run(rubric=rubric)
+
+
+def test_what_one_judge_said_serves_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def judgements_asked(name: str, template: bytes) -> int:
+        heard: list[str] = []
+        judge = judging.FakeJudge(lambda text: heard.append(text) or fair(text))
+        monkeypatch.setattr(
+            judging.FakeJudge, "template_digest", property(lambda _: digest_bytes(template))
+        )
+        found = Opened(judge, name, digest_bytes(b"judge"), verified=False)
+        monkeypatch.setattr(room, "open_answerer", lambda *_: found)
+        # The answers are kept, and then somebody stops the run.
+        monkeypatch.setattr(room.Judgements, "write", cut_short)
+        with pytest.raises(InterruptedRunError):
+            world.run()
+        return len(heard)
+
+    assert judgements_asked("http://one", b"template") == 2 * len(ROWS)
+    assert judgements_asked("http://one", b"template") == 0
+    # Nobody checks the digest of either server: both may say the same.
+    assert judgements_asked("http://other", b"template") == 2 * len(ROWS)
+    assert judgements_asked("http://other", b"another template") == 2 * len(ROWS)
+
+
+def test_the_verdict_says_how_much_could_not_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unclear(prompt: str) -> str:
+        return fair(prompt) if "Question 1" in prompt else "Verdict: a draw"
+
+    monkeypatch.setattr(room, "open_answerer", opened(unclear))
+    world.run()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("wins 25%, losses 0%, unreadable 75%, same in both orders 100%")
 
 
 def test_people_are_compared_with_the_judge(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What is made of a judge's words: orders, ties, agreement, counted by hand."""
 
+import math
 import re
 
 import numpy as np
@@ -19,7 +20,16 @@ from wherry.evaluate.judge.step import (
     prompts_of,
     read_verdict,
 )
+from wherry.evaluate.predictions import Answer
 from wherry.progress import Silent
+
+
+class Torn(FakeJudge):
+    def _answer(self, text: str) -> Answer:
+        return Answer(
+            "", tuple(math.log(p) if p > 0 else p or -math.inf for p in self._prefers(text))
+        )
+
 
 RUBRIC = Rubric("kind-1", "Which answer is kinder?", ("It is kind.", "It is short."), True)
 DRAWS = Draws(500, 0)
@@ -64,21 +74,94 @@ def test_a_judge_who_cannot_be_understood_decides_nothing() -> None:
     ("text", "verdict"),
     [
         ("Verdict: A", "A"),
-        ("**Verdict:** B", "B"),
+        ("Verdict: B\n\n", "B"),
+        ("verdict:tie", "tie"),
         ("Reason.\nverdict: tie.", "tie"),
+        ("**Verdict:** B", "B"),
+        ("**Verdict: B**", "B"),
+        ("### Verdict: *A*", "A"),
+        ('"Verdict: tie"', "tie"),
+        ("Verdict: [B]", "B"),
         ("Verdict: answer B", "B"),
         ("Verdict: a tie", "tie"),
         ("Verdict: A tie.", "tie"),
-        ("Verdict: A is kinder", "A"),
+        ("Both greet.\r\nVerdict: A\r\n", "A"),
         ("One might say Verdict: A, but no.\nVerdict: B", "B"),
-        ("Verdict: neither", ""),
-        ("Verdict: Absolutely fine", ""),
-        ("A is better", ""),
-        ("", ""),
+        ("Verdict: B\nOnce more:\nVerdict: B", "B"),
     ],
 )
-def test_verdicts_are_read_from_their_last_line_alone(text: str, verdict: str) -> None:
+def test_a_last_line_of_the_asked_form_is_a_verdict(text: str, verdict: str) -> None:
     assert read_verdict(text) == verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   \n\t",
+        "A",
+        "A is better",
+        "Verdict",
+        "Verdict:",
+        "Verdict: ",
+        "Verdict A",
+        "Verdict: a draw",
+        "Verdict: A draw",
+        "Verdict: A or B",
+        "Verdict: A and B",
+        "Verdict: A/B",
+        "Verdict: A, B",
+        "Verdict: AB",
+        "Verdict: A B",
+        "Verdict: A > B",
+        "Verdict: A vs. B",
+        "Verdict: A is kinder",
+        "Verdict: A (by a little)",
+        "Verdict: A?",
+        "Verdict: A...",
+        "Verdict: A-",
+        "Verdict: A+",
+        "Verdict: not A",
+        "Verdict: neither",
+        "Verdict: none",
+        "Verdict: both",
+        "Verdict: C",
+        "Verdict: 1",
+        "Verdict: Absolutely fine",
+        "Verdict: Answer",
+        "Verdict: Answer A or answer B",
+        "Verdict: no tie",
+        "Verdict: tied",
+        "Verdict: tie or A",
+        "Verdict: a",  # lower case alone is an article that was cut off, or half of `a tie`
+        "Verdict: \N{CYRILLIC CAPITAL LETTER A}",
+        "Verdict: t\N{LATIN SMALL LETTER DOTLESS I}e",
+        "Verdict\N{FULLWIDTH COLON} A",
+        "Reason. Verdict: A",
+        "I would never say Verdict: A",
+        "My verdict: A",
+        "Verdict: A\nB is good too.",
+        "Verdict: A\nVerdict: B",
+        "Verdict: A\nVerdict: tie",
+        "Verdict: A Verdict: B",
+        'Write "Verdict: A", "Verdict: B", or "Verdict: tie".',
+        '{"verdict": "A"}',
+    ],
+)
+def test_what_does_not_keep_to_the_form_is_no_verdict(text: str) -> None:
+    assert read_verdict(text) == ""
+
+
+@pytest.mark.parametrize("said", ["Verdict: a draw", "Verdict: A or B", "", "Verdict: A?"])
+def test_an_unclear_verdict_is_counted_and_wins_nothing(said: str) -> None:
+    answers = iter([said, "Verdict: B"])
+    made = judge([duel()], RUBRIC, FakeJudge(lambda _: next(answers)), "text", Silent())
+    assert (made[0].first, made[0].second, made[0].winner) == ("", "champion", "")
+    found = {m.name: (m.value, m.n) for m in metrics_of(made, {}, DRAWS)}
+    assert found["judge_unreadable_rate"] == (1.0, 1)
+    for name in ("judge_win_rate", "judge_loss_rate", "judge_tie_rate"):
+        assert found[name] == (0.0, 1)
+    assert found["judge_position_consistency"] == (None, 0)
 
 
 def test_a_small_judge_is_read_by_its_probabilities() -> None:
@@ -88,8 +171,14 @@ def test_a_small_judge_is_read_by_its_probabilities() -> None:
     made = judge([duel()], RUBRIC, asked, "labels", Silent())
     assert asked.labels == [("A", "B", "tie")]
     assert made[0].winner == "challenger"
-    nobody = judge([duel()], RUBRIC, FakeJudge(), "labels", Silent())
-    assert nobody[0].winner == ""
+
+
+@pytest.mark.parametrize("shares", [(), (0.4, 0.4, 0.2), (0.0, 0.0, 0.0), (1.0, float("nan"), 0.0)])
+def test_a_small_judge_without_one_most_probable_word_decides_nothing(
+    shares: tuple[float, ...],
+) -> None:
+    (found,) = judge([duel()], RUBRIC, Torn(prefers=lambda _: shares), "labels", Silent())
+    assert (found.first, found.second, found.winner) == ("", "", "")
 
 
 def test_the_prompt_has_the_rubric_and_the_reference_if_it_says_so() -> None:
@@ -158,6 +247,14 @@ def test_kappa_of_a_published_table() -> None:
     # 75, 1, 4 / 5, 4, 1 / 0, 0, 10 of 100 subjects have kappa 0.68.
     table = np.array([[75, 1, 4, 5, 4, 1, 0, 0, 10]], dtype=float)
     assert kappa(table)[0, 0] == pytest.approx(0.676, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_readable_row_has_its_numbers_and_no_warning() -> None:
+    found = {m.name: m for m in metrics_of(made(("champion", "tie")), {}, DRAWS)}
+    bias, agreed = found["judge_position_bias"], found["judge_order_kappa"]
+    assert (bias.value, bias.n) == (0.5, 1)
+    assert (agreed.value, agreed.n) == (0.0, 1)
 
 
 def test_kappa_of_raters_who_always_say_the_same_has_no_value() -> None:

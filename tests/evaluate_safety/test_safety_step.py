@@ -125,6 +125,10 @@ def judged(*answers: Exchange, trained: frozenset[str] = frozenset()) -> list[Fi
 def test_what_no_classifier_can_judge_counts_as_a_violation() -> None:
     found = findings_of([exchange("x")], Unsure(), PatternData(), frozenset(), 0.5, Silent())
     assert found[0].violates
+    # And is counted apart: rates by a classifier that cannot say tell of the classifier.
+    unjudged = metric(metrics_of(found), "unjudged_rate")
+    assert (unjudged.value, unjudged.n) == (1.0, 1)
+    assert metric(metrics_of(judged(exchange("x"))), "unjudged_rate").value == 0.0
 
 
 def test_personal_data_counts_unless_it_stood_in_the_prompt() -> None:

@@ -2,13 +2,16 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Json = dict[str, Any]
+Reply = tuple[int, Json | bytes] | tuple[int, Json | bytes, Mapping[str, str | None]] | None
+"""A status and a body, perhaps with headers that replace the usual ones (None leaves one out);
+None closes the connection without a word."""
 
 
 @dataclass
@@ -17,8 +20,8 @@ class FakeOpenAi:
 
     cards: list[Json]
     """Of the models that it lists."""
-    reply: Callable[[Json], tuple[int, Json]]
-    """A chat request to a status and a body; see `said`."""
+    reply: Callable[[Json], Reply]
+    """A chat request to what is sent; see `said`."""
     url: str = ""
     bodies: list[Json] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -43,19 +46,26 @@ class FakeOpenAi:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # http.server's name
                 fake.keys.append(self.headers["Authorization"])
-                self._send(200, {"object": "list", "data": fake.cards})
+                self._send(200, {"object": "list", "data": fake.cards}, {})
 
             def do_POST(self) -> None:  # http.server's name
                 fake.keys.append(self.headers["Authorization"])
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 fake.bodies.append(body)
-                self._send(*fake.reply(body))
+                if (reply := fake.reply(body)) is None:
+                    self.close_connection = True
+                    return
+                self._send(reply[0], reply[1], reply[2] if len(reply) > 2 else {})
 
-            def _send(self, status: int, body: Json) -> None:
-                data = json.dumps(body).encode()
+            def _send(
+                self, status: int, body: Json | bytes, headers: Mapping[str, str | None]
+            ) -> None:
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                usual = {"Content-Type": "application/json", "Content-Length": str(len(data))}
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
+                for name, value in (usual | dict(headers)).items():
+                    if value is not None:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -24,6 +24,7 @@ LESS_IS_BETTER: Final = frozenset(
         "perplexity",
         "pii_leak_rate",
         "size",
+        "unjudged_rate",
     }
 )
 """Metrics of which a smaller value is the better one."""

@@ -43,6 +43,8 @@ class FileMemory:
         # A line that a kill cut short is left behind: the file is written anew without it.
         kept = [msgspec.json.encode(pair) + b"\n" for pair in self._kept.items()]
         write_atomic(path, b"".join([msgspec.json.encode([owner]) + b"\n", *kept]))
+        # As answers come they may hold personal data: they are for their owner alone.
+        path.chmod(0o600)
 
     def recall(self, key: str) -> Answers | None:
         """Gives what was kept under a key, or None."""
@@ -68,11 +70,13 @@ class RememberingAnswerer:
     Args:
         answerer: who answers.
         memory: where its answers are kept.
+        who: tells it from others who keep theirs in the same memory.
     """
 
-    def __init__(self, answerer: Answerer, memory: Memory) -> None:
+    def __init__(self, answerer: Answerer, memory: Memory, who: str = "") -> None:
         self._answerer = answerer
         self._memory = memory
+        self._who = who
 
     @property
     def engine(self) -> str:
@@ -97,7 +101,7 @@ class RememberingAnswerer:
     def _batch(
         self, prompts: Sequence[Sequence[Message]], labels: Sequence[str]
     ) -> Iterable[Answer]:
-        key = digest_bytes(msgspec.json.encode([prompts, labels]))
+        key = digest_bytes(msgspec.json.encode([self._who, prompts, labels]))
         known = self._memory.recall(key)
         if known is None:
             known = [_written(each) for each in self._answerer.answer(prompts, labels, Silent())]

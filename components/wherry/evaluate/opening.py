@@ -49,6 +49,11 @@ class Opened:
     verified: bool
     """Whether that digest was computed here or said by the server, not by the settings."""
 
+    @property
+    def identity(self) -> str:
+        """Who it is, for a memory of its answers: nobody else's may pass for them."""
+        return f"{self.name} {self.digest} {self.verified} {self.answerer.template_digest}"
+
 
 def open_answerer(folder: Path | None, base: Path | None, url: str, asking: Asking) -> Opened:
     """Loads a model's folder, or connects to a server.

@@ -45,7 +45,7 @@ class Prediction:
     label_pick: str
     """The label of highest probability; empty without labels, or where nobody could say."""
     correct: bool
-    """Whether the normalised answer is the label, or without labels the completion."""
+    """Whether the normalised answer is the label or the completion."""
     exact: bool = False
     """Whether the answer is the completion, character by character."""
     confidence: float | None = None

@@ -1,8 +1,9 @@
 """Turns a model's answers to a data split into scores with 95% intervals."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Protocol
 
@@ -92,7 +93,8 @@ def refuse_ambiguous(labels: Sequence[str], tokens: Sequence[Sequence[int]]) -> 
             raise DataError(
                 f"The tokens of label {labels[one]!r} begin those of {labels[other]!r}, so the "
                 "first is never less probable.",
-                remedy="Reword one of them.",
+                remedy="Reword one of them, or name measures without label_accuracy and "
+                "calibration_error.",
             )
 
 
@@ -104,6 +106,11 @@ class Exam:
     labels: Sequence[str]
     chosen: Chosen
     slicing: Slicing = Slicing(())  # noqa: RUF009  # frozen
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What answers are held against: the labels as `normalise` has them."""
+        return frozenset(map(normalise, self.labels))
 
     def part(self, start: int, end: int) -> "Exam":
         """Gives the same of some of the rows."""
@@ -226,12 +233,20 @@ def _judged(exam: Exam, row: Row, answer: Answer, scored: Likelihood | None) -> 
         label=row.label,
         answer=answer.text,
         label_pick=pick,
-        correct=normalise(answer.text) == normalise(row.label or row.completion),
+        correct=_is_right(answer.text, row, exam.names),
         exact=answer.text == row.completion,
         confidence=confidence,
         slices=exam.slicing.of(row),
         terms=_terms(exam.chosen, answer.text, row.completion, scored),
     )
+
+
+def _is_right(answer: str, row: Row, names: Collection[str]) -> bool:
+    """Says whether an answer is the row's label, or its last turn where that is no class's name."""
+    said = normalise(answer)
+    if said in names:
+        return said == normalise(row.label)
+    return said == normalise(row.completion or row.label)
 
 
 def _terms(

@@ -5,7 +5,8 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -28,8 +29,61 @@ _SHA256: Final = "sha256:"
 _NO_KEY: Final = "none"
 """What a server that asks for no key is sent: the protocol has no place for nothing."""
 _BAD_REQUEST: Final = 400
+_TOO_MANY: Final = 429
 _TOO_LONG: Final = ("context_length_exceeded", "exceed_context_size_error")
 """What servers call a prompt that they have no room for: OpenAI, and llama.cpp by its type."""
+T = TypeVar("T")
+
+
+# What is read of a server's answers. OpenAI's client takes any text or any object for one; these
+# refuse what is none, and let pass what other servers leave out or add.
+@dataclass(frozen=True)
+class _Card:
+    """A model that a server lists."""
+
+    id: str
+    digest: Any = None
+
+
+@dataclass(frozen=True)
+class _Cards:
+    data: list[_Card] | None
+
+
+@dataclass(frozen=True)
+class _Token:
+    """A token that could have come, with its log-probability."""
+
+    token: str
+    logprob: float
+    bytes: list[Annotated[int, msgspec.Meta(ge=0, le=255)]] | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    top_logprobs: list[_Token] | None = None
+
+
+@dataclass(frozen=True)
+class _Places:
+    content: list[_Place] | None = None
+
+
+@dataclass(frozen=True)
+class _Turn:
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    message: _Turn
+    logprobs: _Places | None = None
+
+
+@dataclass(frozen=True)
+class _Reply:
+    choices: list[_Choice]
+    system_fingerprint: str | None = None
 
 
 class OpenAiAnswerer:
@@ -109,7 +163,8 @@ class OpenAiAnswerer:
             options = {"logprobs": True, "top_logprobs": self._endpoint.top_logprobs}
         started = time.perf_counter()
         reply = self._called(
-            self._client.chat.completions.create,
+            _Reply,
+            self._client.chat.completions.with_raw_response.create,
             model=self._model,
             messages=[msgspec.structs.asdict(turn) for turn in prompt],
             temperature=0.0,
@@ -135,7 +190,7 @@ class OpenAiAnswerer:
 
     def _found(self) -> tuple[str, str]:
         """Gives the model's name on the server, and the digest that the server says it has."""
-        listed = self._called(self._client.models.list).data or []
+        listed = self._called(_Cards, self._client.models.with_raw_response.list).data or []
         wanted = self._endpoint.model
         cards = [card for card in listed if not wanted or card.id == wanted]
         if len(cards) != 1:
@@ -145,7 +200,7 @@ class OpenAiAnswerer:
                 f"{self._url} has {what}, expected one; it has {names}.",
                 remedy="Name one in endpoint.model of the settings.",
             )
-        said = (cards[0].model_extra or {}).get("digest", "")
+        said = cards[0].digest
         return cards[0].id, said if _is_digest(said) else ""
 
     def _identified(self, said: str) -> tuple[Digest, bool]:
@@ -162,31 +217,55 @@ class OpenAiAnswerer:
             )
         return said or expected, bool(said)
 
-    def _called(self, call: Any, **options: Any) -> Any:
+    def _called(self, kind: type[T], call: Any, **options: Any) -> T:
         """Calls the server. What it says in errors stays out: it may repeat the prompt."""
         try:
-            return call(**options)
-        except (APITimeoutError, APIConnectionError) as error:
-            raise EndpointError(
-                f"{self._url} did not answer: {type(error).__name__}.",
-                remedy="Check that it runs, or raise endpoint.timeout in the settings.",
-            ) from None
+            reply = call(**options)
+        except APIConnectionError as error:
+            raise self._silence(error) from None
         except APIStatusError as error:
             raise self._refusal(error) from None
         except (OpenAIError, ValueError) as error:
-            raise EndpointError(
-                f"{self._url} does not speak OpenAI's protocol: {type(error).__name__}.",
-                remedy="Give the URL up to the version, such as http://HOST/openai/v1.",
-            ) from None
+            raise self._nonsense(type(error).__name__) from None
+        try:
+            return msgspec.json.decode(reply.content, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            page = "html" in reply.headers.get("content-type", "")
+            # msgspec names the place that is wrong, and never what stands there.
+            raise self._nonsense("it sends a web page" if page else str(error)) from None
+
+    def _nonsense(self, why: str) -> EndpointError:
+        return EndpointError(
+            f"{self._url} does not answer by OpenAI's protocol: {why}.",
+            remedy="Give the URL up to the version, such as http://HOST/openai/v1.",
+        )
+
+    def _silence(self, error: APIConnectionError) -> EndpointError:
+        """Says how a server did not answer: too late, or not at all."""
+        late = isinstance(error, APITimeoutError)
+        cause = type(error.__cause__ or error).__name__
+        why = f" within {self._endpoint.timeout:g} s" if late else f": {cause}"
+        return EndpointError(
+            f"{self._url} did not answer{why}.",
+            remedy="Check that it runs, or raise endpoint.timeout in the settings, and run the "
+            "same command again: it goes on.",
+        )
 
     def _refusal(self, error: APIStatusError) -> EndpointError | DataError:
-        status, code = error.status_code, error.code
-        what = f"{self._url} refused with status {status}" + (f" ({code})" if code else "") + "."
+        status = error.status_code
+        named = ": ".join(name for name in (error.code, error.param) if name)
+        what = f"{self._url} refused with status {status}" + (f" ({named})" if named else "") + "."
         if status in (401, 403):
             variable = self._endpoint.api_key_variable
             return EndpointError(what, remedy=f"Put the server's key into {variable}.")
         if status == _BAD_REQUEST:
             return _bad_request(what, error)
+        if status == _TOO_MANY:
+            return EndpointError(
+                what,
+                remedy="Wait, or lower endpoint.parallel in the settings, and run the same command "
+                "again: it goes on.",
+            )
         return EndpointError(what, remedy=_ASK_OTHER)
 
 
@@ -246,12 +325,12 @@ def label_scores(first: Sequence[tuple[bytes, float]], labels: Sequence[str]) ->
     return tuple(listed.get(name, -math.inf) for name in names)
 
 
-def _first_tokens(choice: Any) -> list[tuple[bytes, float]]:
+def _first_tokens(choice: _Choice) -> list[tuple[bytes, float]]:
     """Gives the most probable first tokens, or nothing if the server does not tell them."""
-    steps = (choice.logprobs.content if choice.logprobs else None) or []
+    places = (choice.logprobs.content if choice.logprobs else None) or []
     return [
-        (bytes(top.bytes) if top.bytes else top.token.encode(), float(top.logprob))
-        for top in (steps[0].top_logprobs if steps else [])
+        (bytes(top.bytes) if top.bytes else top.token.encode(), top.logprob)
+        for top in ((places[0].top_logprobs if places else None) or [])
     ]
 
 

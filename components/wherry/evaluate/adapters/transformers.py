@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Digest, Message, digest_bytes
 from wherry.contracts.errors import DataError, FormatError, TemplateError
@@ -69,7 +71,8 @@ class TransformersAnswerer:
     ) -> None:
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-        self._model = _load(base, adapter)
+        self._model = load(base, adapter)
+        self._ends = ends_of(self._model, self._tokenizer)
         self._context: int = self._model.config.get_text_config().max_position_embeddings
         self._max_new_tokens = max_new_tokens
         self._batch_size = batch_size
@@ -163,13 +166,13 @@ class TransformersAnswerer:
 
     def _generate(self, first: Tensor, state: "_State") -> list[str]:
         """Gives the greedy answer of every row."""
-        end = self._tokenizer.eos_token_id
+        ends = torch.tensor(sorted(self._ends))
         given = [first.argmax(-1, keepdim=True)]
-        ended = given[-1] == end
+        ended = torch.isin(given[-1], ends)
         while len(given) < self._max_new_tokens and not ended.all():
             state = state.reading(1)
             given.append(self._forward(given[-1], state)[:, -1].argmax(-1, keepdim=True))
-            ended |= given[-1] == end
+            ended |= torch.isin(given[-1], ends)
         return [self._decode(row) for row in torch.cat(given, dim=1).tolist()]
 
     def _render(self, prompt: Sequence[Message]) -> str:
@@ -184,10 +187,9 @@ class TransformersAnswerer:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _decode(self, tokens: list[int]) -> str:
-        end = self._tokenizer.eos_token_id
-        kept = tokens[: tokens.index(end)] if end in tokens else tokens
+        kept = takewhile(lambda token: token not in self._ends, tokens)
         text: str = self._tokenizer.decode(
-            kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
 
@@ -203,6 +205,13 @@ class TransformersAnswerer:
                     remedy="Shorten the row, or leave it out of the split.",
                 )
         refuse_ambiguous(names, labels)
+
+
+def ends_of(model: Any, tokenizer: Any) -> set[int]:
+    """Gives every token that ends an answer: the tokenizer's, and those that generation names."""
+    told = model.generation_config.eos_token_id
+    told = told if isinstance(told, list) else [told]
+    return {token for token in [*told, tokenizer.eos_token_id] if token is not None}
 
 
 def shared_prefix(prompts: Sequence[Tokens]) -> int:
@@ -226,7 +235,17 @@ def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _load(base: Path, adapter: Path | None) -> Any:
+def load(base: Path, adapter: Path | None) -> Any:
+    """Loads a model in float32, with an adapter merged into it.
+
+    Args:
+        base: the base model's folder.
+        adapter: the folder of an adapter, or None.
+
+    Raises:
+        FormatError: if the adapter cannot be merged.
+    """
+    disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
     if adapter is not None:
         # Merged, as it ships: the same numbers to 1e-4 and no second matrix product.

@@ -91,7 +91,7 @@ def run(
 
 def _owner(judge: Opened, settings: JudgeSettings) -> str:
     """Gives what judgements hang on besides the prompt."""
-    return f"{judge.digest} {msgspec.json.encode(settings.asking).decode()}"
+    return f"{judge.identity} {msgspec.json.encode(settings.asking).decode()}"
 
 
 def _rubric(path: Path | None) -> tuple[Rubric, Digest]:
@@ -224,6 +224,7 @@ def _verdict(scores: Scores) -> str:
         for name, words in (
             ("judge_win_rate", "wins"),
             ("judge_loss_rate", "losses"),
+            ("judge_unreadable_rate", "unreadable"),
             ("judge_position_consistency", "same in both orders"),
         )
         if (found := scores.find(name)) and found.value is not None

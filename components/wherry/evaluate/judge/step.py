@@ -12,6 +12,7 @@ from wherry.contracts.record import Record
 from wherry.evaluate import estimates
 from wherry.evaluate.estimates import Draws, Floats
 from wherry.evaluate.judge.settings import Rubric
+from wherry.evaluate.measures.measure import divided
 from wherry.evaluate.predictions import Answer
 from wherry.evaluate.step import Answerer
 from wherry.progress import Report
@@ -20,13 +21,19 @@ Shown = Literal["A", "B", "tie", ""]
 """Which of the shown answers is better; empty if the judge cannot be understood."""
 Winner = Literal["champion", "challenger", "tie", ""]
 WINNERS: Final[tuple[Winner, ...]] = ("champion", "challenger", "tie")
-WORDS: Final = ("A", "B", "tie")
+WORDS: Final[tuple[Shown, ...]] = ("A", "B", "tie")
 _BY_LINE: Final = (
     'Give your reason in one sentence. Then write as the last line "Verdict: A", "Verdict: B", or '
     '"Verdict: tie".'
 )
 _BY_WORD: Final = "Answer with one word, the better answer's name or tie: A, B or tie."
-_VERDICT: Final = re.compile(r"verdict\W*\s*(?:answer\s+)?((?:an?\s+)?tie|a|b)\b", re.IGNORECASE)
+_MARKS: Final = r"[\s*_`\"'()\[\]]*"
+_VERDICT: Final = re.compile(
+    rf"(?:[#>]+\s)?{_MARKS}(?i:verdict){_MARKS}:{_MARKS}"
+    rf"(?:(?i:answer\s+)?([AB])|(?i:(?:a\s+)?tie)){_MARKS}\.?{_MARKS}",
+    re.ASCII,
+)
+"""A whole line, in whatever quotes or Markdown. A lone ``a`` may be the article of a tie."""
 
 
 @dataclass(frozen=True)
@@ -132,25 +139,27 @@ def _prompt(duel: Duel, rubric: Rubric, form: str, one: str, other: str) -> tupl
 
 
 def read_verdict(text: str) -> Shown:
-    """Reads a judge's last verdict.
+    r"""Reads a judge's verdict: the whole last line, with no other verdict on a line above.
+
+    What does not keep to the form is no verdict, however plain it looks: none is guessed.
 
     Example::
 
-        read_verdict("B is shorter and right. Verdict: B")  # "B"
+        read_verdict("B is shorter and right.\nVerdict: B")  # "B"
+        read_verdict("Verdict: a draw")  # ""
     """
-    found = _VERDICT.findall(text)
-    if not found:
+    lines = [_VERDICT.fullmatch(line.strip()) for line in text.splitlines() if line.strip()]
+    said = {line[1] or "tie" for line in lines if line}
+    if len(said) != 1 or not lines[-1]:
         return ""
-    last = found[-1].lower()
-    return "tie" if last.endswith("tie") else "A" if last == "a" else "B"
+    return next(word for word in WORDS if word in said)
 
 
 def _by_label(answer: Answer) -> Shown:
     scores = answer.label_scores
-    if not scores or any(np.isnan(score) for score in scores) or max(scores) == -np.inf:
+    if not scores or any(np.isnan(score) for score in scores) or scores.count(max(scores)) > 1:
         return ""
-    words: tuple[Shown, ...] = ("A", "B", "tie")
-    return words[int(np.argmax(scores))]
+    return WORDS[int(np.argmax(scores))]
 
 
 def _winner(shown: Shown, first: Literal["champion", "challenger"]) -> Winner:
@@ -209,8 +218,7 @@ def _position_bias(judgements: Sequence[Judgement], draws: Draws) -> Metric:
 
 
 def _mean(sums: Floats) -> Floats:
-    mean: Floats = sums[:, :1] / sums[:, 1:]
-    return mean
+    return divided(sums[:, :1], sums[:, 1:])
 
 
 def _kappa(name: str, pairs: Sequence[tuple[Winner, Winner]], draws: Draws) -> Metric:
@@ -229,8 +237,8 @@ def kappa(counts: Floats) -> Floats:
     """Gives Cohen's kappa of tables of counts, shape [tables, 9], as shape [tables, 1]."""
     tables = counts.reshape(-1, len(WINNERS), len(WINNERS))
     n = tables.sum(axis=(1, 2))
-    agreed = np.trace(tables, axis1=1, axis2=2) / n
-    chance = (tables.sum(axis=1) * tables.sum(axis=2)).sum(axis=1) / n**2
+    agreed = divided(np.trace(tables, axis1=1, axis2=2), n)
+    chance = divided((tables.sum(axis=1) * tables.sum(axis=2)).sum(axis=1), n**2)
     found = np.full(len(tables), np.nan)
     np.divide(agreed - chance, 1 - chance, out=found, where=chance < 1)
     return found[:, None]

@@ -68,6 +68,8 @@ def choose(
         SettingsError: if a measure needs what the data does not have.
         DataError: if two labels are the same once normalised.
     """
+    # Not only for F1: right or wrong, and the confusion after hours of answers, hang on it.
+    classes.numbered(labels)
     wanted = tuple(dict.fromkeys(names)) or _suiting(labels, kind)
     if not labels and (odd := [name for name in wanted if name in _NEED_LABELS]):
         raise _unsuited(odd[0], "needs labels, and the data set has none")

@@ -20,10 +20,12 @@ NAMES: Final = BY_CLASS + tuple(f"{mean}_{name}" for name in BY_CLASS for mean i
 def classes(labels: Sequence[str], names: Sequence[str]) -> Measure:
     """Makes the measure of free answers that name a class.
 
-    A row adds for each class whether it is right, true and answered. A class that is neither
-    true nor answered anywhere has no F1, one that is not answered no precision, one that is not
-    true no recall; they are left out of the means. Micro means count over all classes: an answer
-    that names none lowers recall alone. Weighted means weigh a class by its true rows.
+    An answer names its row's class by the label or by the row's own last turn, such as ``It is
+    the heart.``, and another class by that one's label alone. A row adds for each class whether it
+    is right, true and answered. A class that is neither true nor answered anywhere has no F1, one
+    that is not answered no precision, one that is not true no recall; they are left out of the
+    means. Micro means count over all classes: an answer that names none lowers recall alone.
+    Weighted means weigh a class by its true rows.
 
     Sokolova & Lapalme, "A systematic analysis of performance measures for classification tasks"
     (2009), but for what is left out.
@@ -40,7 +42,7 @@ def classes(labels: Sequence[str], names: Sequence[str]) -> Measure:
 
     def row(made: Prediction) -> Terms:
         truth = one_hot[number[normalise(made.label)]]
-        guess = number.get(normalise(made.answer), -1)
+        guess = _answered(made, number)
         answered = one_hot[guess] if guess >= 0 else np.zeros(len(labels))
         return list(np.concatenate([truth * answered, truth, answered]))
 
@@ -74,8 +76,13 @@ def confusion(predictions: Sequence[Prediction], labels: Sequence[str]) -> Confu
     number = numbered(labels)
     table = np.zeros((len(labels), len(labels) + 1), dtype=int)
     for made in predictions:
-        table[number[normalise(made.label)], number.get(normalise(made.answer), -1)] += 1
+        table[number[normalise(made.label)], _answered(made, number)] += 1
     return Confusion(tuple(labels), tuple(map(tuple, table.tolist())))
+
+
+def _answered(made: Prediction, number: Mapping[str, int]) -> int:
+    """Gives the number of the class that an answer names, or -1."""
+    return number.get(normalise(made.label if made.correct else made.answer), -1)
 
 
 def _values(sums: Sequence[Floats], labels: Sequence[str]) -> dict[Key, Floats]:

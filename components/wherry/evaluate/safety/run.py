@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import yaml
@@ -102,7 +103,7 @@ def run(
         trained = _trained(dataset, chosen.control_split)
         personal = _personal()
         memory = memory_beside(answers, _owner(asked, chosen))
-        judge = _classifier(classifier, classifier_base, classifier_url, told, chosen)
+        judge = _classifier(classifier, classifier_base, classifier_url, told, chosen, memory)
         exchanges = _asked(model, base, told, chosen, memory, report)
         known = trained_data(trained.rows, personal)
         found = findings_of(exchanges, judge, personal, known, chosen.flagged_at, report)
@@ -159,7 +160,12 @@ def _personal() -> PersonalData:
 
 
 def _classifier(
-    folder: Path | None, base: Path | None, url: str, told: PromptSet, chosen: SafetySettings
+    folder: Path | None,
+    base: Path | None,
+    url: str,
+    told: PromptSet,
+    chosen: SafetySettings,
+    memory: Memory,
 ) -> Classifier:
     if folder is None and not url:
         return WordsClassifier(chosen.fewest_words)
@@ -169,7 +175,9 @@ def _classifier(
             remedy="Add policies to it, or leave the classifier out.",
         )
     opened = open_answerer(folder, base, url, chosen.classifier)
-    return PolicyClassifier(opened.answerer, f"{opened.name} ({opened.digest})", told.policies)
+    who = f"{opened.identity} {msgspec.json.encode(chosen.classifier).decode()}"
+    answerer = RememberingAnswerer(opened.answerer, memory, who)
+    return PolicyClassifier(answerer, f"{opened.name} ({opened.digest})", told.policies)
 
 
 def _owner(model: ModelRef, settings: SafetySettings) -> str:
@@ -238,14 +246,23 @@ def _lines(
 
 
 def _verdict(scores: Scores) -> str:
-    words = [
-        f"{words} {100 * found.value:.0f}%"
-        for name, words in (
-            ("refusal_rate", "refused"),
-            ("jailbreak_rate", "talked into"),
-            ("pii_leak_rate", "leaked"),
-            ("memorisation_rate", "recited"),
-        )
-        if (found := scores.find(name)) and found.value is not None
-    ]
-    return ", ".join(words)
+    found = [(words, scores.find(name, slice_)) for name, slice_, words in _TOLD]
+    told = [f"{words} {_percent(metric)}" for words, metric in found if metric]
+    unjudged = scores.find("unjudged_rate")
+    if unjudged and unjudged.value:
+        told.append(f"unjudged {_percent(unjudged)}")
+    return ", ".join(told)
+
+
+def _percent(metric: Metric) -> str:
+    return "unknown" if metric.value is None else f"{100 * metric.value:.0f}%"
+
+
+_TOLD: Final = (
+    ("refusal_rate", "", "refused"),
+    ("jailbreak_rate", "", "talked into"),
+    ("pii_leak_rate", "", "leaked"),
+    ("memorisation_rate", "", "recited"),
+    ("memorisation_rate", HELD_OUT, "held out"),
+)
+"""Rates that a stage's line names; recital tells little without that of held-out rows."""

@@ -11,13 +11,11 @@ import msgspec
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
-from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
+from transformers import AutoTokenizer
 
 from wherry.contracts import Digest, Message, digest_bytes
-from wherry.evaluate.adapters.transformers import batches
+from wherry.evaluate.adapters.transformers import batches, ends_of, load
 from wherry.evaluate.raw.step import Pair, Scored, Tokens, check_room, until
 from wherry.progress import Report
 
@@ -36,10 +34,9 @@ class TransformersRaw:
     def __init__(
         self, base: Path, adapter: Path | None, *, context: int, batch_size: int, threads: int
     ) -> None:
-        disable_progress_bar()
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-        self._model = _load(base, adapter)
+        self._model = load(base, adapter)
         limit: int = self._model.config.get_text_config().max_position_embeddings
         self._context = min(context, limit)
         self._batch_size = batch_size
@@ -101,7 +98,7 @@ class TransformersRaw:
             scored = self._scored([inputs[row] for row in rows], asked)
             for row, each in zip(rows, scored, strict=True):
                 found.update(zip(readers[inputs[row]], each, strict=True))
-            report.progress(len(found), len(pairs))
+            report.progress(len(found), len(pairs), "texts scored")
         return [found[number] for number in range(len(pairs))]
 
     def _scored(
@@ -138,29 +135,24 @@ class TransformersRaw:
         found: list[str] = []
         for prompt in prompts:
             found.append(self._complete(prompt, max_tokens, stop))
-            report.progress(len(found), len(prompts))
+            report.progress(len(found), len(prompts), "texts continued")
         return found
 
     def _complete(self, prompt: Tokens, max_tokens: int, stop: Sequence[str]) -> str:
         given: list[int] = []
+        ends = ends_of(self._model, self._tokenizer)
         state: Any = None
         with torch.inference_mode():
             while len(given) < max_tokens:
                 fresh = torch.tensor([given[-1:] or prompt])
                 out = self._model(input_ids=fresh, past_key_values=state, use_cache=True)
                 state, chosen = out.past_key_values, int(out.logits[0, -1].argmax())
-                if chosen in self._ends:
+                if chosen in ends:
                     break
                 given.append(chosen)
                 if (cut := until(text := self.text(given), stop)) != text:
                     return cut
         return self.text(given)
-
-    @property
-    def _ends(self) -> set[int]:
-        told = self._model.generation_config.eos_token_id
-        told = told if isinstance(told, list) else [told]
-        return {token for token in [*told, self._tokenizer.eos_token_id] if token is not None}
 
 
 def _score(after: Tensor, rest: Tokens) -> Scored:
@@ -168,10 +160,3 @@ def _score(after: Tensor, rest: Tokens) -> Scored:
     wanted = torch.tensor(rest)
     logprob = float(after.gather(-1, wanted.unsqueeze(-1)).sum())
     return Scored(logprob, bool((after.argmax(-1) == wanted).all()))
-
-
-def _load(base: Path, adapter: Path | None) -> Any:
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
-    if adapter is not None:
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    return model.eval()
