@@ -67,6 +67,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
         evaluate_settings: str = "",
         quantize_settings: str = "",
         gate_settings: str = "",
+        release_settings: str = "",
         deploy_settings: str = "",
         run_settings: str = "",
         code: str = "",
@@ -87,6 +88,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
             evaluate_settings: of `wherry.evaluate`.
             quantize_settings: of `wherry.quantize`.
             gate_settings: the gate's policy.
+            release_settings: of `wherry.release`.
             deploy_settings: of `wherry.deploy`.
             run_settings: all of these in one, for the lineage's digest.
             code: `wherry.contracts.Code` as JSON.
@@ -163,6 +165,7 @@ def build(target: Target = "local") -> Callable[..., Any]:
                 adapter=adapter,
                 predictions=final.outputs["predictions"],
                 name=name,
+                settings=release_settings,
                 run_settings=run_settings,
                 code=code,
             )

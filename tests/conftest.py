@@ -25,6 +25,7 @@ class FolderScheduling(LoadScopeScheduling):
         return nodeid.split("::")[0].rpartition("/")[0]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling | None:
     """Takes ours for ``--dist loadscope``, and xdist's for all else."""
     return FolderScheduling(config, log) if config.getoption("dist") == "loadscope" else None

@@ -34,6 +34,13 @@ def test_settings_travel_as_json_strings(tmp_path: Path) -> None:
     assert not any("\n" in value for value in arguments.values())
 
 
+def test_the_base_may_have_settings_of_its_own(tmp_path: Path) -> None:
+    plan = read_plan(write(tmp_path, "name: a\nbase: {uri: pkg://x/y, licence: MIT}"))
+    arguments = plan.arguments(checksum="", code=CODE)
+    assert arguments["base_uri"] == "pkg://x/y"
+    assert json.loads(arguments["base_settings"]) == {"licence": "MIT"}
+
+
 def test_a_change_of_any_setting_changes_the_lineage(tmp_path: Path) -> None:
     both = [
         read_plan(write(tmp_path, f"name: a\nbase: pkg://x/y\ntune: {{rank: {rank}}}")).arguments(
@@ -63,6 +70,7 @@ def test_a_cluster_deploys_where_it_runs(tmp_path: Path) -> None:
         ("a: [", "no YAML"),
         ("base: pkg://x/y", "no 'name'"),
         ("name: a", "no 'base'"),
+        ("name: a\nbase: {template: chatml}", "section 'base', has no 'uri'"),
         ("name: A b\nbase: pkg://x/y", "no DNS label"),
         ("name: a\nbase: pkg://x/y\ntuen: {}", "unknown section 'tuen'"),
         ("name: a\nbase: pkg://x/y\ntune: 3", "'tune' is int"),

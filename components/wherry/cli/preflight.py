@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any, Final
 
+from wherry.base.settings import BaseSettings
 from wherry.contracts import read_settings
 from wherry.deploy.settings import DeploySettings
 from wherry.evaluate.settings import EvaluateSettings
 from wherry.gate.settings import Policy
 from wherry.ingest.settings import IngestSettings
 from wherry.quantize.settings import QuantizeSettings
+from wherry.release.settings import ReleaseSettings
 from wherry.runtime.plan import Plan
 from wherry.tune.jobs import TuneJobSettings
 from wherry.tune.settings import TuneSettings
@@ -16,12 +18,14 @@ from wherry.validate.settings import ValidateSettings
 
 _SETTINGS: Final[dict[str, type[Any]]] = {
     "ingest": IngestSettings,
+    "base": BaseSettings,
     "validate": ValidateSettings,
     "tune": TuneSettings,
     "tune_job": TuneJobSettings,
     "evaluate": EvaluateSettings,
     "quantize": QuantizeSettings,
     "gate": Policy,
+    "release": ReleaseSettings,
     "deploy": DeploySettings,
 }
 

@@ -13,7 +13,8 @@ from wherry.contracts import Code
 from wherry.contracts.errors import MissingError, SettingsError
 
 _ROOMS: Final = (
-    "ingest", "base", "validate", "tune", "tune_job", "evaluate", "quantize", "gate", "deploy",
+    "ingest", "base", "validate", "tune", "tune_job", "evaluate", "quantize", "gate", "release",
+    "deploy",
 )  # fmt: skip
 _NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 """A DNS label: the name becomes a Kubernetes and a Vertex name too."""
@@ -82,13 +83,14 @@ def read_plan(path: Path) -> Plan:
             remedy="Correct or remove it.",
         )
     data = _section(path, raw, "data", {"repo": ".", "revision": ""})
+    base_uri, base = _base(path, raw)
+    others = [room for room in _ROOMS if room != "base"]
     return Plan(
         name=_named(path, raw),
-        base_uri=str(_required(path, raw, "base")),
+        base_uri=base_uri,
         data_repo=str(data["repo"]),
         data_revision=str(data["revision"]),
-        # `base:` names the model; its room has no settings of its own in a file.
-        rooms={room: _mapping(path, raw, room) for room in _ROOMS if room != "base"},
+        rooms={**{room: _mapping(path, raw, room) for room in others}, "base": base},
     )
 
 
@@ -134,9 +136,20 @@ def _named(path: Path, raw: Mapping[str, Any]) -> str:
     return name
 
 
-def _required(path: Path, raw: Mapping[str, Any], key: str) -> Any:
+def _base(path: Path, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Gives the base model's address, and the settings of its room where it is a mapping."""
+    if not isinstance(_required(path, raw, "base"), dict):
+        return str(raw["base"]), {}
+    section = dict(raw["base"])
+    uri = _required(path, section, "uri", "section 'base'")
+    del section["uri"]
+    return str(uri), section
+
+
+def _required(path: Path, raw: Mapping[str, Any], key: str, where: str = "") -> Any:
     if not raw.get(key):
-        raise SettingsError(f"{path} has no {key!r}.", remedy=f"Add `{key}: …`.")
+        within = f", {where}," if where else ""
+        raise SettingsError(f"{path}{within} has no {key!r}.", remedy=f"Add `{key}: …`.")
     return raw[key]
 
 
