@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import select
 import signal
 import statistics
 import subprocess
@@ -148,6 +149,18 @@ def child_verify(state: Path, _: int) -> None:
     # Not getrusage: its peak begins with what the parent held.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(json.dumps([*times, int(status.partition("VmHWM:")[2].split()[0]) * 1024]))
+
+
+def child_wait(state: Path, _: int) -> None:
+    """Promotes until it is told to end; prints the seconds that the slowest one took."""
+    with Ledger.open(state) as ledger:
+        print("ready", flush=True)
+        longest = 0.0
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            begin = time.perf_counter()
+            _promoted(ledger)
+            longest = max(longest, time.perf_counter() - begin)
+    print(json.dumps(longest))
 
 
 def start(what: str, state: Path, number: int) -> "subprocess.Popen[str]":
@@ -324,10 +337,18 @@ def log(folder: Path, rows: int) -> Iterator[Figure]:
 def proofs(state: Path, rows: int) -> Iterator[Figure]:
     """Inclusion proofs of rows anywhere in the log."""
     chance, times = random.Random(8), []  # noqa: S311 - rows, no secrets
+    other = start("wait", state, 0)
+    _line(other)  # it has opened the store
     with Ledger.open(state) as ledger:
         begin = time.perf_counter()
         checkpoint = ledger.log.checkpoint()
-        yield Figure("first checkpoint of that log", round(time.perf_counter() - begin, 2), "s")
+        yield Figure(
+            "first checkpoint of that log, another writing",
+            round(time.perf_counter() - begin, 2),
+            "s",
+        )
+        waited = json.loads(other.communicate("end\n")[0])
+        yield Figure("another writer's slowest promotion meanwhile", round(waited, 2), "s")
         under = Signed(checkpoint, b"{}", "key")
         for _ in range(21):
             begin, cpu = time.perf_counter(), time.process_time()
@@ -358,7 +379,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         what, state, number = options.child
-        children = {"promote": child_promote, "churn": child_churn, "verify": child_verify}
+        children = {
+            "promote": child_promote,
+            "churn": child_churn,
+            "verify": child_verify,
+            "wait": child_wait,
+        }
         children[what](Path(state), int(number))
         return
     with tempfile.TemporaryDirectory() as folder:

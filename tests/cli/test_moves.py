@@ -9,7 +9,13 @@ from click.testing import CliRunner, Result
 
 from tests.fakes.releases import NAME, candidate, judged
 from wherry.cli import cli
-from wherry.contracts.errors import ApprovalError, SettingsError, SigningKeyError, WithdrawnError
+from wherry.contracts.errors import (
+    ApprovalError,
+    ConflictError,
+    SettingsError,
+    SigningKeyError,
+    WithdrawnError,
+)
 from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.release import moves
 from wherry.release.vouched import good_approvals
@@ -146,6 +152,39 @@ def test_the_last_approval_lets_a_version_go_live(
     assert "as medical: reviewed" in call("models", "show", f"{NAME}:3").output
 
 
+def test_show_counts_an_approval_as_a_promotion_does(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("approve", f"{NAME}:3", "--meaning", "reviewed", "--as", "medical")
+
+    def shown() -> tuple[bool, str, str]:
+        found = json.loads(call("models", "show", f"{NAME}:3", "--json").output)
+        (approval,) = found["approvals"]
+        return approval["verified"], approval["flaw"], found["missing_approval"]
+
+    asked = "its policy asks for the approval of {}, each by a person of their own"
+    assert shown() == (True, "", asked.format("release"))
+    keys = KeyFolder(waiting / ".wherry" / "keys")
+    keys.revoke(keys.keyring().current, "the laptop was lost", datetime(2020, 1, 1, tzinfo=UTC))
+    verified, flaw, missing = shown()
+    assert (verified, missing) == (False, asked.format("medical, release"))
+    assert "was revoked" in flaw and "the laptop was lost" in flaw
+    text = " ".join(call("models", "show", f"{NAME}:3").output.split())
+    assert "not counted" in text and "the laptop was lost" in text
+    keys.path.unlink()
+    verified, flaw, missing = shown()
+    assert (verified, missing) == (False, asked.format("medical, release"))
+    assert "not trusted here" in flaw
+
+
+def test_a_meaning_with_line_ends_says_nothing_of_its_own(waiting: Path) -> None:
+    words = "fine\nIt is champion now."
+    text = call("approve", f"{NAME}:3", "--meaning", words, "--as", "medical").output
+    assert "fine\\nIt is" in text
+    assert "It is champion now." not in text.splitlines()
+    assert champion(waiting) == 2
+
+
 def test_an_approval_given_again_moves_nothing(
     waiting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +208,27 @@ def test_one_that_another_champion_overtook_waits(
     become("cy", monkeypatch)
     text = call("approve", f"{NAME}:3", "--meaning", "released", "--as", "release").output
     assert "compared it with another champion" in text
+    assert champion(waiting) == 1
+
+
+def test_a_champion_that_comes_between_is_not_overtaken(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("approve", f"{NAME}:3", "--meaning", "reviewed", "--as", "medical")
+    KeyFolder(waiting / ".wherry" / "keys").rotate(datetime.now(UTC), owner="cy")
+    become("cy", monkeypatch)
+    from wherry.cli import moves as commands
+
+    waits = commands._waits
+
+    def somebody_is_faster(ledger: Ledger, name: str, version: int) -> str:
+        found = waits(ledger, name, version)
+        moves.promote(ledger, NAME, 1, keyring=load_keyring(), reason="steadier")
+        return found
+
+    monkeypatch.setattr(commands, "_waits", somebody_is_faster)
+    with pytest.raises(ConflictError):
+        call("approve", f"{NAME}:3", "--meaning", "released", "--as", "release")
     assert champion(waiting) == 1
 
 

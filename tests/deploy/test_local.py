@@ -193,7 +193,7 @@ def test_a_version_that_fails_its_smoke_test_never_goes_live(
     wrong = world.dataset("wrong", answer=lambda word: word[::-1])
     with pytest.raises(DeployError) as caught:
         world.deploy(world.root / "release-2.json", wrong, world.root / "x", world.settings(), 8)
-    assert "expected 'elppa', answered 'apple'" in caught.value.message
+    assert "wrong over chat: questions 1, 2, 3, 4, 5, 6, 7, 8" in caught.value.message
     assert "0 of 8 right over predict; at least 6 wanted" in caught.value.message
     assert world.servers() == [live.pid]
     assert world.live() == live

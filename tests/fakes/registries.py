@@ -26,6 +26,8 @@ class KubeflowRegistry:
         self.versions: dict[str, dict[str, Any]] = {}
         self.artifacts: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, str | None]] = []
+        self.broken = ""
+        """The end of the paths that are answered with an error."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -40,6 +42,8 @@ class KubeflowRegistry:
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         url = urlsplit(path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if self.broken and url.path.endswith(self.broken):
+            return 500, {"message": "broken"}
         match method, url.path.removeprefix("/api/model_registry/v1alpha3").strip("/").split("/"):
             case "GET", ["registered_model"]:
                 found = [one for one in self.models.values() if one["name"] == query["name"]]
@@ -56,8 +60,14 @@ class KubeflowRegistry:
                 return 200, {"items": own[start : start + 2], "nextPageToken": more}
             case "POST", ["model_versions"]:
                 return 201, self._kept(self.versions, body)
+            case "PATCH", ["model_versions", key]:
+                self.versions[key] |= body
+                return 200, self.versions[key]
+            case "GET", ["model_versions", key, "artifacts"] if key in self.versions:
+                found = [one for one in self.artifacts if one["version"] == key]
+                return 200, {"items": found}
             case "POST", ["model_versions", key, "artifacts"] if key in self.versions:
-                self.artifacts.append(body)
+                self.artifacts.append({**body, "version": key})
                 return 201, {**body, "id": str(len(self.artifacts))}
         return 400, {"message": f"{method} {path} is not modelled"}
 

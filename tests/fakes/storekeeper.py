@@ -14,6 +14,8 @@ from tests.fakes.releases import NAME, candidate
 from wherry.contracts import digest_file
 from wherry.contracts.errors import ConflictError, WherryError, as_wherry_error
 from wherry.ledger import CHAMPION, Ledger
+from wherry.release import moves
+from wherry.signing import load_keyring
 
 
 def wait(state: Path) -> None:
@@ -111,6 +113,15 @@ def roll_back(state: Path) -> None:
         say(generation=generation)
 
 
+def go_back(state: Path) -> None:
+    """Rolls back as the command does: to the last healthy version, with the workspace's keys."""
+    keyring = load_keyring(state / "keys")
+    with Ledger.open(state) as ledger:
+        say(ready=True)
+        release = moves.roll_back(ledger, NAME, keyring=keyring, reason="bad")
+        say(version=release.version)
+
+
 def fill(state: Path) -> None:
     """Works on a disk that runs full, and goes on when there is room again."""
     filler = state.parent / "filler"
@@ -162,7 +173,7 @@ def _try(work: Callable[[], object]) -> str:
 
 WORK = {
     work.__name__: work
-    for work in (first_start, promote_once, promote, churn, publish, roll_back, fill)
+    for work in (first_start, promote_once, promote, churn, publish, roll_back, go_back, fill)
 }
 
 if __name__ == "__main__":

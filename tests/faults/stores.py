@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.releases import NAME, candidate
-from wherry.contracts import ArtifactRef, Release
+from tests.fakes.people import LONG_AGO
+from tests.fakes.releases import NAME, RunFiles, candidate
+from wherry.contracts import ArtifactRef, Deployment, Release
 from wherry.ledger import CHAMPION, Ledger
+from wherry.release import moves
+from wherry.signing import KeyFolder
 
 WORKERS = 8
+WHERRY = (sys.executable, "-c", "from wherry.cli import main; main()")
 
 
 @dataclass
@@ -39,6 +43,66 @@ class Place:
             for version in range(1, versions + 1):
                 ledger.register(candidate(ledger, self.folder, f"file {version}".encode()))
 
+    @property
+    def keys(self) -> KeyFolder:
+        """The workspace's keys; made when they are first asked for."""
+        folder = KeyFolder(self.state / "keys")
+        folder.ensure("gate", LONG_AGO)
+        return folder
+
+    def live(self, versions: int) -> None:
+        """Registers versions as a run does, promotes each, and records that it was deployed."""
+        with self.open() as ledger:
+            for version in range(1, versions + 1):
+                content = f"file {version}".encode()
+                made = candidate(ledger, self.folder, content, signer=self.keys.signer())
+                ledger.register(made)
+                self.go_live(ledger, version)
+
+    def go_live(self, ledger: Ledger, version: int) -> None:
+        """Promotes a version and records that it was deployed."""
+        moves.promote(ledger, NAME, version, keyring=self.keys.keyring(), reason="better")
+        self.follow(ledger)
+
+    def follow(self, ledger: Ledger) -> None:
+        """Records that what serves followed the champion, and is healthy."""
+        at = ledger.alias(NAME, CHAMPION)
+        assert at
+        digest = ledger.find(NAME, at.version).digest
+        where = ("local", "http://127.0.0.1:8080", at.generation)
+        ledger.record_deployment(Deployment(NAME, at.version, digest, *where, healthy=True))  # type: ignore[arg-type]  # it is one of its targets
+
+    def wherry(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Runs the real command line in a process of its own."""
+        return self.ended([*WHERRY, *words])
+
+    def releaser(self, files: RunFiles, record: Path) -> list[str]:
+        """The command line that releases a run's files, as a container of a cluster has it."""
+        inputs = {
+            "gguf": files.gguf,
+            "blessing": files.blessing,
+            "dataset": files.dataset,
+            "scores-quantized": files.scores_quantized,
+            "scores-tuned": files.scores_tuned,
+            "base": files.base,
+            "adapter": files.adapter,
+            "release": record,
+            "name": NAME,
+        }
+        given = [text for name, value in inputs.items() for text in (f"--{name}", str(value))]
+        return [sys.executable, "-m", "wherry.release", *given]
+
+    def ended(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
+        """Runs a process to its end."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.environment(), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def command(self, what: str, *numbers: object) -> list[str]:
         """The command line of a storekeeper."""
         return [
@@ -49,6 +113,7 @@ class Place:
     def environment(self) -> dict[str, str]:
         """What a storekeeper is told of this process."""
         made = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        made["WHERRY_HOME"] = str(self.state)
         return {**made, "WHERRY_STORE": self.url} if self.url else made
 
     def start(self, what: str, *numbers: object) -> "subprocess.Popen[str]":

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.people import keyring
 from tests.fakes.releases import NAME, candidate
 from tests.faults.stores import Place
 from wherry.contracts import digest_bytes
@@ -19,7 +20,7 @@ from wherry.ledger import CHAMPION, Verification, canonical
 from wherry.ledger.checkpoints import Signed, opened
 from wherry.ledger.export.case import export_case
 from wherry.ledger.places import Folder
-from wherry.signing import KeyFolder
+from wherry.signing import KeyFolder, Keyring
 
 pytestmark = pytest.mark.faults
 
@@ -146,6 +147,17 @@ def test_row_19_a_wrong_missing_or_revoked_key_is_no_pass(place: Place, keys: Ke
     with pytest.raises(SigningKeyError):
         sign(place, keys)
     assert len(outside(place).names()) == 1
+
+
+def test_row_19_what_no_trusted_key_signed_is_named(place: Place) -> None:
+    place.fill(3)
+    with place.open() as ledger:
+        assert ledger.log.signatures(keyring()).good == 3
+        assert ledger.log.signatures(Keyring()).first_bad == 1
+    tamper(place, "UPDATE audit SET event_id = 'another' WHERE seq = 2")
+    found = verify(place)
+    assert (found.ok, found.first_bad) == (False, 2)
+    assert "not found by its event" in found.reason
 
 
 def test_row_33_a_secret_is_in_no_table(place: Place) -> None:

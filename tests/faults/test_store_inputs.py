@@ -1,5 +1,8 @@
-"""Rows 13, 15, 22 and 28 of the fault matrix: files that are gone or odd, clocks, addresses."""
+"""Rows 13, 15, 22, 28 and 33 of the fault matrix: files that are gone or odd, clocks, addresses,
+secrets."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,8 +12,9 @@ import pytest
 
 from tests.fakes.releases import NAME, candidate, run_files
 from tests.faults.stores import Place, ref, told
-from wherry.contracts import ArtifactRef, parse_uri
+from wherry.contracts import ArtifactRef, ModelRef, parse_uri
 from wherry.contracts.errors import ManifestError, MissingError, UriError
+from wherry.contracts.model import MODEL_NAME
 from wherry.ledger import CHAMPION, Candidate, Ledger
 from wherry.release.run import run as release
 
@@ -32,6 +36,16 @@ def test_a_file_that_was_deleted_is_missing_before_it_is_used(place: Place) -> N
             ledger.register(wanted)
         assert told(ledger) == {1: 1}
         assert len(ledger.releases()) == 2
+
+
+def test_an_output_that_a_cache_names_and_somebody_deleted_is_missing(place: Place) -> None:
+    files = run_files(place.folder / "run")
+    shutil.rmtree(files.gguf)
+    done = place.ended(place.releaser(files, place.folder / "release.json"))
+    assert done.returncode == 1
+    assert f"E_MISSING: {files.gguf} is not there" in done.stderr
+    with place.checked() as ledger:
+        assert (ledger.releases(), list(ledger.artifacts.stored())) == ((), [])
 
 
 def ref_of(wanted: Candidate) -> ArtifactRef:
@@ -99,6 +113,39 @@ def test_a_folder_that_is_not_its_manifest_is_not_released(
     with place.checked() as ledger:
         assert ledger.releases() == ()
         assert list(ledger.artifacts.stored()) == []
+
+
+def test_a_secret_of_a_run_is_in_no_log_row_card_or_folder(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hunter2" + "-correct-horse"
+    monkeypatch.setenv("HF_TOKEN", secret)
+    files = run_files(place.folder / "run")
+    base = ModelRef.read(files.base / MODEL_NAME)
+    replace(base, base_uri=f"https://ann:{secret}@host/base").write(files.base / MODEL_NAME)
+    settings = json.dumps({"tune": json.dumps({"api_key": secret}), "note": f"token={secret}"})
+    command = place.releaser(files, place.folder / "release.json")
+    ended = [
+        place.ended([*command, "--run-settings", settings]),
+        place.wherry("promote", f"{NAME}:1", "--alias", "prod", "--reason", f"password: {secret}"),
+        place.wherry("audit", "log"),
+        place.wherry("models", "card", f"{NAME}:1"),
+        place.wherry("audit", "export", "--case", f"{NAME}:1", "-o", "case"),
+    ]
+    assert [done.returncode for done in ended] == [0] * 5, ended
+    with place.checked() as ledger:
+        kept = [ledger.log.text(row.seq) for row in ledger.audit()]
+        kept += [ledger.find(NAME, 1).to_json(), ledger.evidence(NAME, 1).to_json()]
+        assert ledger.evidence(NAME, 1).redactions
+    kept += [text for done in ended for text in (done.stdout, done.stderr)]
+    shutil.rmtree(place.folder / "run")  # where it was handed over
+    kept += [
+        path.read_bytes().decode(errors="replace")
+        for path in place.folder.rglob("*")
+        if path.is_file()
+    ]
+    assert len(kept) > 20
+    assert not [text for text in kept if secret in text]
 
 
 ADDRESSES = [

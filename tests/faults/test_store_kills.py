@@ -1,4 +1,4 @@
-"""Rows 3, 4 and 6 of the fault matrix: whoever is killed leaves the store whole."""
+"""Rows 3, 4 and 6 of the fault matrix (README.md): whoever is killed leaves the store whole."""
 
 import os
 import random
@@ -45,13 +45,13 @@ def test_kills_in_register_and_promote_lose_nothing_acknowledged(place: Place) -
     assert len(acknowledged) >= 15
 
 
-def test_a_kill_in_publishing_leaves_a_file_whole_or_absent(sqlite_place: Place) -> None:
+def test_a_kill_in_publishing_leaves_a_file_whole_or_absent(place: Place) -> None:
     chance = random.Random(3)
     for number in range(10):
-        kill_at_work(sqlite_place, "publish", number, chance=chance)
-    with sqlite_place.open() as ledger:
+        kill_at_work(place, "publish", number, chance=chance)
+    with place.open() as ledger:
         stored = list(ledger.artifacts.stored())
-        root = sqlite_place.state / "artifacts"
+        root = place.state / "artifacts"
         whole = [one for one in stored if digest_of(one)]
         assert len(whole) >= 10
         assert all(digest_file(root / one.key) == digest_of(one) for one in whole)

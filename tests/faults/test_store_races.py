@@ -1,12 +1,14 @@
 """Rows 10, 11, 12 and 14 of the fault matrix: who comes at once, twice, or too late."""
 
 import multiprocessing
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.releases import NAME, candidate, run_files
 from tests.faults.stores import WORKERS, Place, told
+from wherry.contracts import digest_bytes
 from wherry.contracts.errors import ConflictError
 from wherry.ledger import CHAMPION, Ledger
 from wherry.release.run import run as release
@@ -109,7 +111,45 @@ def test_a_retry_under_the_same_key_changes_nothing_twice(place: Place) -> None:
         assert ledger.verify().rows == 3
 
 
-def test_an_old_run_that_finishes_last_overtakes_nothing(place: Place) -> None:
+def test_an_old_scheduled_run_that_finishes_last_overtakes_nothing(place: Place) -> None:
+    """Each run as a cluster runs it: its own process, judged while no version was live."""
+    old, new = (run_files(place.folder / name, name.encode()) for name in ("old", "new"))
+    ended = [
+        place.ended(place.releaser(files, place.folder / f"{name}.json"))
+        for name, files in (("new", new), ("old", old))
+    ]
+    assert [done.returncode for done in ended] == [0, 4], ended
+    assert "E_CONFLICT: the gate compared with the champion none" in ended[1].stderr
+    assert "Run the pipeline again" in ended[1].stderr
+    assert not (place.folder / "old.json").exists()
+    with place.checked() as ledger:
+        live = ledger.release_at_alias(NAME, CHAMPION)
+        assert live and live.digest == digest_bytes(b"new")
+        assert ledger.releases(NAME) == (live,)
+
+
+@pytest.mark.slow
+def test_of_runs_that_finish_at_once_one_is_live_and_the_others_are_told(place: Place) -> None:
+    place.open().close()
+    runs = [run_files(place.folder / f"run-{n}", f"file {n}".encode()) for n in range(4)]
+    work = [
+        subprocess.Popen(
+            place.releaser(files, place.folder / f"{n}.json"),
+            cwd=place.folder,
+            env=place.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n, files in enumerate(runs)
+    ]
+    told_by = [one.communicate(timeout=120)[1] for one in work]
+    assert sorted(one.returncode for one in work) == [0, 4, 4, 4], told_by
+    assert sum("E_CONFLICT" in text for text in told_by) == 3
+    with place.checked() as ledger:
+        assert len(ledger.releases(NAME)) == len(told(ledger)) == 1
+
+
+def test_an_old_run_that_finishes_last_moves_nothing_by_hand_either(place: Place) -> None:
     place.fill(2)
     with place.open() as late, place.open() as quick:
         seen = late.alias(NAME, CHAMPION)

@@ -3,17 +3,18 @@
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.fakes.releases import NAME, candidate
+from tests.fakes.releases import NAME, candidate, judged
 from wherry.cli import cli
-from wherry.contracts import ArtifactRef
+from wherry.contracts import ArtifactRef, digest_file, digest_record
 from wherry.contracts.errors import MissingError, SettingsError, StoreError
-from wherry.ledger import CHAMPION, Ledger, Stored
+from wherry.ledger import CHAMPION, Ledger, Stored, predictions_name
 
 DAY = timedelta(days=1)
 
@@ -117,6 +118,38 @@ def test_a_file_that_is_registered_meanwhile_stays(
     assert ledger.collect(older_than=7 * DAY, remove=True) == ()
     assert ledger.find(NAME, 3).digest == wanted.digest
     ledger.artifacts.verified(_ref(ledger, 3))
+
+
+def test_answers_that_are_registered_meanwhile_stay(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = tmp_path / "predictions.jsonl"
+    answers.write_text('{"id": "1"}\n')
+    kept = ledger.artifacts.publish(answers, digest_file(answers), predictions_name(NAME))
+    wanted = candidate(ledger, tmp_path, b"three")
+    tuned, shipped = wanted.scores
+    shipped = replace(shipped, predictions_digest=kept.digest)
+    wanted = judged(
+        replace(
+            wanted,
+            scores=(tuned, shipped),
+            lineage=replace(wanted.lineage, scores_digest=digest_record(shipped)),
+        ),
+        scores_digest=digest_record(shipped),
+    )
+    age(tmp_path, 8)
+    listed = ledger.artifacts.stored
+
+    def stored() -> list[Stored]:
+        found = list(listed())
+        with Ledger.open(tmp_path / ".wherry") as other:
+            other.register(wanted)
+        return found
+
+    monkeypatch.setattr(ledger.artifacts, "stored", stored)
+    ledger.collect(older_than=7 * DAY, remove=True)
+    assert ledger.predictions_of(NAME, 3) is not None
+    assert ledger.collect(older_than=7 * DAY) == ()
 
 
 def test_a_file_that_was_collected_meanwhile_is_not_registered(

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.fakes.releases import NAME, approve, candidate, judged, promote, roll_back
+from tests.fakes.releases import NAME, POLICY, approve, candidate, judged, promote, roll_back
 from wherry.contracts.errors import ApprovalError, ConflictError, MissingError, WithdrawnError
 from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger
 from wherry.ledger.records import Candidate
@@ -25,11 +25,12 @@ class Version:
     author: str
     needs_approval: bool
     state: str = "registered"
+    expired: bool = False
     approvers: set[str] = field(default_factory=set)
 
 
 class Protocol(RuleBasedStateMachine):
-    """Register, approve, promote, roll back, retire and revoke, by three people."""
+    """Register, approve, promote, roll back, retire, revoke and expire, by three people."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +42,8 @@ class Protocol(RuleBasedStateMachine):
         self.versions: dict[int, Version] = {}
         self.contents: dict[int, int] = {}
         self.aliases: dict[str, tuple[int, int]] = {}
+        self.left: set[int] = set()
+        """By a rollback, and not promoted since: nothing rolls back to them."""
 
     def teardown(self) -> None:
         for ledger in self.ledgers.values():
@@ -104,7 +107,7 @@ class Protocol(RuleBasedStateMachine):
     def roll_back(self, who: str) -> None:
         before, _ = self.aliases.get(PREVIOUS, (0, 0))
         live, _ = self.aliases[CHAMPION]
-        fit = before not in (0, live) and self.versions[before].state == "registered"
+        fit = before not in (0, live, *self.left) and self.versions[before].state == "registered"
         try:
             found = roll_back(self.ledgers[who])
         except MissingError:
@@ -112,6 +115,7 @@ class Protocol(RuleBasedStateMachine):
         else:
             assert fit and found.version == before
             self._moved(CHAMPION, before)
+            self.left.add(live)
 
     @rule(
         who=st.sampled_from(PEOPLE),
@@ -132,14 +136,31 @@ class Protocol(RuleBasedStateMachine):
             if one.state != "revoked":
                 one.state = {"retire": "retired", "revoke": "revoked"}[action]
 
+    @rule(who=st.sampled_from(PEOPLE), versions=st.sets(st.integers(1, 6), min_size=1, max_size=2))
+    def expire(self, who: str, versions: set[int]) -> None:
+        found = [one for one in versions if one in self.versions]
+        needed = {at for at, _ in self.aliases.values()} & set(found)
+        ledger = self.ledgers[who]
+        try:
+            ledger.expire(lambda: [(ledger.find(NAME, one), "old") for one in found], POLICY)
+        except WithdrawnError:
+            assert needed
+        else:
+            assert not needed
+            for one in found:
+                self.versions[one].expired = True
+                if self.versions[one].state == "registered":
+                    self.versions[one].state = "retired"
+
     @invariant()
     def the_store_is_as_on_paper(self) -> None:
         ledger = self.ledgers["ana"]
         for alias, (version, generation) in self.aliases.items():
             at = ledger.alias(NAME, alias)
             assert at and (at.version, at.generation) == (version, generation)
-        found = {one.version: one.state for one in ledger.releases(NAME)}
-        assert found == {number: one.state for number, one in self.versions.items()}
+        found = {one.version: (one.state, one.expired) for one in ledger.releases(NAME)}
+        paper = {number: (one.state, one.expired) for number, one in self.versions.items()}
+        assert found == paper
 
     @invariant()
     def the_audit_tells_it(self) -> None:
@@ -153,6 +174,8 @@ class Protocol(RuleBasedStateMachine):
         if at and alias == CHAMPION:
             _, before = self.aliases.get(PREVIOUS, (0, 0))
             self.aliases[PREVIOUS] = (at, before + 1)
+        if alias == CHAMPION:
+            self.left.discard(version)
         self.aliases[alias] = (version, generation + 1)
 
 

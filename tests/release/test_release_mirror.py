@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.registries import KubeflowRegistry, VertexRegistry
-from tests.fakes.releases import NAME, candidate, promote, roll_back
+from tests.fakes.releases import NAME, POLICY, candidate, promote, roll_back
 from wherry.contracts.errors import MirrorError, SettingsError
 from wherry.ledger import CHAMPION, Ledger
 from wherry.release.mirror import Mirror, differences, reconcile
@@ -110,6 +110,33 @@ def test_kubeflows_file_and_token_go_along(ledger: Ledger, monkeypatch: pytest.M
         registry.stop()
     assert [one["uri"] for one in registry.artifacts] == [one.uri for one in ledger.releases(NAME)]
     assert {token for *_, token in registry.asked} == {"Bearer hush"}
+
+
+def test_what_kubeflow_took_by_half_is_finished(ledger: Ledger) -> None:
+    registry = KubeflowRegistry()
+    try:
+        mirror = open_mirror(f"kubeflow:{registry.address}")
+        for broken in ("/artifacts", "/model_versions/1", "/model_versions/2"):
+            registry.broken = broken
+            with pytest.raises(MirrorError):
+                reconcile(ledger, mirror, NAME)
+        registry.broken = ""
+        reconcile(ledger, mirror, NAME)
+        assert differences(ledger, mirror, NAME) == ()
+    finally:
+        registry.stop()
+    assert [one["uri"] for one in registry.artifacts] == [one.uri for one in ledger.releases(NAME)]
+    assert len(registry.versions) == 2
+
+
+def test_a_version_that_gave_its_file_up_is_added_nowhere(
+    ledger: Ledger, mirror: Mirror, tmp_path: Path
+) -> None:
+    third = ledger.register(candidate(ledger, tmp_path, b"3"))
+    ledger.expire(lambda: [(third, "old")], POLICY)
+    reconcile(ledger, mirror, NAME)
+    assert set(mirror.seen(NAME).versions) == {1, 2}
+    assert differences(ledger, mirror, NAME) == ()
 
 
 def test_an_unknown_address_is_refused_and_not_shown() -> None:

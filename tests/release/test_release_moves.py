@@ -226,6 +226,9 @@ def test_an_approval_given_twice_is_one(ledger: Ledger, tmp_path: Path, by: By) 
     assert first.role == "release"
     with pytest.raises(ApprovalError, match="'boss' is none of them"):
         approve(by(BO), version, meaning="fine", role="boss")
+    ledger.withdraw(NAME, version, "revoke", reason="leaks")
+    with pytest.raises(WithdrawnError, match="is revoked"):
+        approve(bo, version, meaning="reviewed")
 
 
 def test_the_roles_policy_is_held_against_each_change(tmp_path: Path) -> None:

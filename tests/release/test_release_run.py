@@ -12,6 +12,7 @@ from wherry.contracts import (
     Blessing,
     Code,
     Dataset,
+    Deployment,
     Manifest,
     ModelRef,
     Release,
@@ -34,6 +35,7 @@ from wherry.contracts.errors import (
 )
 from wherry.contracts.model import MODEL_NAME
 from wherry.ledger import CHAMPION, PREVIOUS, Ledger
+from wherry.release import moves
 from wherry.release.run import run
 
 
@@ -124,6 +126,59 @@ def test_a_new_file_becomes_champion_and_the_old_one_previous(
     with store(tmp_path) as ledger:
         previous = ledger.release_at_alias(NAME, PREVIOUS)
         assert previous and previous.version == 1
+
+
+def deployed(ledger: Ledger) -> None:
+    """Records that what serves followed the champion."""
+    live, at = ledger.release_at_alias(NAME, CHAMPION), ledger.alias(NAME, CHAMPION)
+    assert live and at
+    where = ("local", "http://127.0.0.1:1", at.generation)
+    ledger.record_deployment(Deployment(NAME, live.version, live.digest, *where, True))  # type: ignore[arg-type]  # it is one of its targets
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_run_does_not_undo_a_rollback(files: RunFiles, tmp_path: Path, recorded: bool) -> None:
+    """As a schedule's next run does, when nothing changed but the champion: all is cached."""
+    first = release(files)
+    again = run_files(tmp_path / "second", b"worse bytes")
+    again.bless(champion=first.digest)
+    with store(tmp_path) as ledger:
+        if recorded:
+            deployed(ledger)
+        release(again)
+        if recorded:
+            deployed(ledger)
+        moves.roll_back(ledger, NAME, keyring=files.keys.keyring(), reason="answers nonsense")
+        at, rows = ledger.alias(NAME, CHAMPION), ledger.verify().rows
+    with pytest.raises(
+        ConflictError, match=r"v2, which was rolled back from: answers nons"
+    ) as caught:
+        release(again)
+    assert f"wherry promote {NAME}:2" in caught.value.remedy
+    with store(tmp_path) as ledger:
+        assert (ledger.alias(NAME, CHAMPION), ledger.verify().rows) == (at, rows)
+        moves.promote(ledger, NAME, 2, keyring=files.keys.keyring(), reason="good after all")
+    again.bless(champion=digest_bytes(b"worse bytes"))
+    assert release(again).aliases == (CHAMPION,)
+
+
+def test_a_version_that_never_served_may_be_tried_again(files: RunFiles, tmp_path: Path) -> None:
+    first = release(files)
+    with store(tmp_path) as ledger:
+        deployed(ledger)
+    again = run_files(tmp_path / "second", b"better bytes")
+    again.bless(champion=first.digest)
+    made = release(again)
+    with store(tmp_path) as ledger:
+        at = ledger.alias(NAME, CHAMPION)
+        assert at
+        ledger.switch(  # as a deploy does whose port was taken
+            *(CHAMPION, NAME, 1),
+            expected_generation=at.generation,
+            reason="version 2 did not deploy",
+            action="rollback",
+        )
+    assert release(again).aliases == made.aliases == (CHAMPION,)
 
 
 def test_a_champion_that_the_gate_did_not_see_is_a_conflict(

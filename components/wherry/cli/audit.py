@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,12 +15,20 @@ from wherry.cli.failure import printable
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
 from wherry.cli.versions import read_moment
-from wherry.contracts.errors import EXIT_FAILED
-from wherry.ledger import AuditRow, Verification
+from wherry.contracts.errors import EXIT_FAILED, MissingError
+from wherry.ledger import AuditRow, Ledger, Verification
 from wherry.ledger.checkpoints import Signed, is_revoked, opened, size_of
-from wherry.ledger.log import Wanted
+from wherry.ledger.log import Consistency, Proof, Wanted
 from wherry.ledger.places import places
-from wherry.signing import Keyring, TrustedKey, load_keyring, load_signer
+from wherry.ledger.signatures import Signatures
+from wherry.signing import (
+    KeyFolder,
+    Keyring,
+    TrustedKey,
+    keys_folder,
+    load_keyring,
+    load_signer,
+)
 from wherry.workspace import state
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -50,17 +58,22 @@ def audit() -> None:
 @json_option
 @debug_option
 def verify(files: tuple[Path, ...], keys: tuple[Path, ...], as_json: bool) -> None:
-    """Check every row, the checkpoints' signatures, and that the tables are what the rows tell.
+    """Check every row, that the tables are what the rows tell, and all signatures.
 
-    Exit code 1 if anything does not hold; the first bad row is named.
+    Those are of checkpoints, blessings, waivers and approvals. Exit code 1 if anything does not
+    hold; the first bad row is named.
     """
     with open_ledger() as ledger:
         held, distrusted = _checkpoints(files, keys)
-        found = ledger.verify(held)
+        found, ring = ledger.verify(held), _keyring_if_any(keys)
+        signatures = ledger.log.signatures(ring, held) if ring and found.ok else None
+    if signatures and signatures.reason:
+        found = replace(found, ok=False, first_bad=signatures.first_bad, reason=signatures.reason)
     if as_json:
-        print(json.dumps({**asdict(found), "distrusted": distrusted}, indent=2))
+        told = {"distrusted": distrusted, "signatures": signatures and asdict(signatures)}
+        print(json.dumps({**asdict(found), **told}, indent=2))
     else:
-        _tell(found, distrusted)
+        _tell(found, signatures, distrusted)
     if not found.ok:
         sys.exit(EXIT_FAILED)
 
@@ -79,26 +92,47 @@ def checkpoint(as_json: bool) -> None:
 
 
 @audit.command()
-@click.argument("seq", type=click.IntRange(min=1))
+@click.argument("seq", type=click.IntRange(min=1), required=False)
+@click.option(
+    "--from",
+    "earlier",
+    metavar="ROWS|FILE",
+    help="Prove that the log as it was signed at so many rows, or in this checkpoint, is the "
+    "beginning of what was signed later.",
+)
 @click.option("--checkpoint", "file", type=_FILE, help="Prove it by this one.  [default: newest]")
 @click.option("--output", "-o", type=_FILE, help="Write the proof there.  [default: print it]")
 @key_option
 @debug_option
-def prove(seq: int, file: Path | None, output: Path | None, keys: tuple[Path, ...]) -> None:
+def prove(
+    seq: int | None,
+    earlier: str | None,
+    file: Path | None,
+    output: Path | None,
+    keys: tuple[Path, ...],
+) -> None:
     """Prove that row SEQ is in the log, to somebody who has neither the log nor Wherry.
 
-    docs/audit/verify.py checks the proof with Python alone.
+    Or, with --from, that the log only grew: no row that was signed then was changed since.
+    docs/audit/verify.py and consistency.py check such proofs with Python alone.
     """
+    if (seq is None) == (earlier is None):
+        raise click.UsageError("Name either the row SEQ or the checkpoint --from.")
     with open_ledger() as ledger:
-        under = _checkpoints((file,), keys)[0][0] if file else _newest(keys)
-        if under is None or (not file and under.checkpoint.size < seq):
-            under = ledger.log.keep(places(state()), load_signer(), load_keyring())
-        proof = ledger.log.prove(seq, under)
+        proof: Proof | Consistency
+        if seq is not None:
+            under, what = _covering(ledger, seq, file, keys), f"row {seq}"
+            proof = ledger.log.prove(seq, under)
+        else:
+            begin = _kept(earlier or "", keys)
+            size = begin.checkpoint.size
+            under, what = _covering(ledger, size + 1, file, keys), f"the first {size} rows"
+            proof = ledger.log.consistency(begin, under)
     if output is None:
         print(proof.to_json())
         return
     proof.write(output)
-    print(f"{output}: row {seq} of {under.checkpoint.size}, signed {under.checkpoint.ts[:16]}")
+    print(f"{output}: {what} of {under.checkpoint.size}, signed {under.checkpoint.ts[:16]}")
 
 
 @audit.command()
@@ -180,15 +214,27 @@ def _what(row: AuditRow) -> Iterator[str]:
     yield row.reason
 
 
-def _tell(found: Verification, distrusted: int) -> None:
+def _tell(found: Verification, signatures: Signatures | None, distrusted: int) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not found.ok:
         console.print(f"✗ {printable(found.reason)}")
         console.print(f"The first bad row is {found.first_bad}; {found.rows} were read.")
         return
     console.print(f"✓ {found.rows} rows: chain, tree, and tables agree. Head {found.head[7:23]}")
-    for told in _notes(found, distrusted):
+    for told in (*_signed(signatures), *_notes(found, distrusted)):
         console.print(f"  {told}")
+
+
+def _signed(signatures: Signatures | None) -> Iterator[str]:
+    if signatures is None:
+        yield (
+            "The signatures of blessings, waivers and approvals were not looked at: there is no "
+            "keyring. Name one: --key FILE"
+        )
+        return
+    yield f"The signatures of blessings, waivers and approvals hold: {signatures.good}."
+    if signatures.revoked_since:
+        yield f"{signatures.revoked_since} of them are of keys that were revoked later."
 
 
 def _notes(found: Verification, distrusted: int) -> Iterator[str]:
@@ -231,10 +277,38 @@ def _checkpoints(files: tuple[Path, ...], keys: tuple[Path, ...]) -> tuple[list[
     return held, len(lost)
 
 
-def _newest(keys: tuple[Path, ...]) -> Signed | None:
-    """Gives the newest of the checkpoints that are kept and good."""
+def _covering(ledger: Ledger, rows: int, file: Path | None, keys: tuple[Path, ...]) -> Signed:
+    """Gives the checkpoint that was named, else the newest; a new one if that covers too little."""
+    if file:
+        return _checkpoints((file,), keys)[0][0]
     held, _ = _checkpoints((), keys)
-    return max(held, key=lambda one: one.checkpoint.size, default=None)
+    newest = max(held, key=lambda one: one.checkpoint.size, default=None)
+    if newest and newest.checkpoint.size >= rows:
+        return newest
+    return ledger.log.keep(places(state()), load_signer(), load_keyring())
+
+
+def _kept(text: str, keys: tuple[Path, ...]) -> Signed:
+    """Gives a checkpoint by its file, or by the rows that it covers from those that are kept.
+
+    Raises:
+        MissingError: naming what is kept.
+    """
+    if not text.isdecimal():
+        return _checkpoints((Path(text),), keys)[0][0]
+    held, _ = _checkpoints((), keys)
+    sizes = sorted({one.checkpoint.size for one in held})
+    if int(text) not in sizes:
+        raise MissingError(
+            f"no checkpoint of {int(text)} rows is kept, only of: {sizes or 'none'}.",
+            remedy="Name one of these numbers, or the file of a checkpoint.",
+        )
+    return next(one for one in held if one.checkpoint.size == int(text))
+
+
+def _keyring_if_any(files: tuple[Path, ...]) -> Keyring | None:
+    """Gives the keyring, or None where there is none: one that cannot be used is an error."""
+    return _keyring(files) if files or KeyFolder(keys_folder()).exists() else None
 
 
 def _keyring(files: tuple[Path, ...]) -> Keyring:

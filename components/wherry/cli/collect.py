@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -13,6 +14,8 @@ from wherry.cli.moves import open_ledger
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts.errors import SettingsError
 from wherry.ledger import Stored
+from wherry.release.retention import Fate, Retention, apply, judge, read_retention
+from wherry.workspace import state
 
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -21,23 +24,32 @@ _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 @click.option(
     "--older-than", default="7d", show_default=True, help="How old: 36h, 7d or 4w; 1h at least."
 )
-@click.option("--remove", is_flag=True, help="Remove them, rather than only list them.")
+@click.option("--remove", is_flag=True, help="Do it, rather than only list it.")
 @json_option
 @debug_option
 def gc(older_than: str, remove: bool, as_json: bool) -> None:
-    """List the stored files that no version has; --remove removes them.
+    """List what may be removed: files that no version has, and those of versions long past.
 
-    A version keeps its file whatever its state.
+    Which versions those are, says `retention.yaml` of the workspace, or the file that
+    WHERRY_RETENTION names; without it every version keeps its file. One that is live, has an alias,
+    is held, or that a rollback would choose always does, and records stay for ever.
     """
+    policy = read_retention(state())
     with open_ledger() as ledger:
-        found = ledger.collect(older_than=parse_age(older_than), remove=remove)
+        found = ledger.collect(older_than=parse_age(older_than))  # what refuses that, refuses now
+        fates = (apply if remove else judge)(ledger, policy) if policy else ()
+        if remove:
+            found = ledger.collect(older_than=parse_age(older_than), remove=True)
     if as_json:
-        files = [{"key": one.key, "size": one.size} for one in found]
-        print(json.dumps({"removed": remove, "files": files}, indent=2))
+        print(json.dumps(_plain(found, fates, policy, remove), indent=2))
         return
+    gone = [one for one in fates if one.given_up]
+    if gone:
+        Console(highlight=False, markup=False).print(_fates_table(gone))
     if found:
         Console(highlight=False).print(_table(found))
-    print(_verdict(found, remove, older_than))
+    for line in _verdict(found, fates, policy, remove, older_than):
+        print(line)
 
 
 def parse_age(text: str) -> timedelta:
@@ -55,6 +67,35 @@ def parse_age(text: str) -> timedelta:
     return timedelta(**{_UNITS[form[2]]: int(form[1])})
 
 
+def _plain(
+    found: tuple[Stored, ...], fates: tuple[Fate, ...], policy: Retention | None, remove: bool
+) -> dict[str, Any]:
+    versions = [
+        {
+            "name": one.release.name,
+            "version": one.release.version,
+            "size": one.release.size,
+            "given_up": one.given_up,
+            "why": one.why,
+        }
+        for one in fates
+    ]
+    files = [{"key": one.key, "size": one.size} for one in found]
+    digest = policy.digest if policy else None
+    return {"removed": remove, "policy": digest, "versions": versions, "files": files}
+
+
+def _fates_table(gone: list[Fate]) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    table.add_column("version", no_wrap=True)
+    table.add_column("MB", justify="right")
+    table.add_column("why")
+    for one in gone:
+        size = f"{one.release.size / 1e6:.0f}"
+        table.add_row(f"{one.release.name}:{one.release.version}", size, one.why)
+    return table
+
+
 def _table(found: tuple[Stored, ...]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 1))
     table.add_column("file")
@@ -66,11 +107,32 @@ def _table(found: tuple[Stored, ...]) -> Table:
     return table
 
 
-def _verdict(found: tuple[Stored, ...], remove: bool, older_than: str) -> str:
+def _verdict(
+    found: tuple[Stored, ...],
+    fates: tuple[Fate, ...],
+    policy: Retention | None,
+    remove: bool,
+    older_than: str,
+) -> list[str]:
+    gone = [one for one in fates if one.given_up]
+    lines = []
+    if policy:
+        done = "gave up" if remove else "gives up"
+        lines.append(
+            f"The retention policy {policy.digest[:15]}… {done} {len(gone)} of {len(fates)} "
+            f"version(s), {_megabytes(one.release.size for one in gone)}."
+        )
     if not found:
-        return f"No file older than {older_than} is without a version."
-    total = sum(one.size for one in found) / 1e6
-    if remove:
-        return f"Removed {len(found)} file(s), {total:.0f} MB."
-    command = f"wherry models gc --older-than {older_than} --remove"
-    return f"{len(found)} file(s), {total:.0f} MB. To remove them: {command}"
+        lines.append(f"No file older than {older_than} is without a version.")
+    elif remove:
+        lines.append(f"Removed {len(found)} file(s), {_megabytes(one.size for one in found)}.")
+    else:
+        sizes = _megabytes(one.size for one in found)
+        lines.append(f"{len(found)} file(s) without a version, {sizes}.")
+    if (found or gone) and not remove:
+        lines.append(f"To remove them: wherry models gc --older-than {older_than} --remove")
+    return lines
+
+
+def _megabytes(sizes: Iterable[int]) -> str:
+    return f"{sum(sizes) / 1e6:.0f} MB"

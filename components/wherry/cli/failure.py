@@ -36,6 +36,11 @@ def show_failure(error: WherryError, raised: BaseException, *, as_json: bool, de
         print(trace, file=sys.stderr)
 
 
+def one_line(text: str) -> str:
+    """Escapes line ends too, for a value that must not begin a line of its own."""
+    return printable(text).replace("\n", "\\n")
+
+
 def printable(text: str) -> str:
     """Escapes control characters, so that a value from outside cannot steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

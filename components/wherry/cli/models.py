@@ -69,13 +69,18 @@ def _table(rows: list[tuple[Release, Scores]]) -> Table:
         table.add_row(
             release.name,
             str(release.version),
-            ", ".join(release.aliases),
+            ", ".join(release.aliases or _ended(release)),
             accuracy(scores),
             f"{release.size / 1e6:.0f}",
             release.digest.removeprefix("sha256:")[:8],
             release.created[:16].replace("T", " "),
         )
     return table
+
+
+def _ended(release: Release) -> tuple[str, ...]:
+    """Says in place of an alias why a version can no longer have one."""
+    return () if release.state == "registered" else (release.state,)
 
 
 def accuracy(scores: Scores) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from wherry.cli.failure import printable
+from wherry.cli.failure import one_line
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Deployment, Release
 from wherry.contracts.errors import MissingError, RoleError, SettingsError
@@ -119,15 +119,17 @@ def approve(model: str, meaning: str, role: str, key: str, as_json: bool) -> Non
             keyring=keyring,
         )
         missing = still_missing(ledger, name, version, keyring)
+        at = ledger.alias(name, CHAMPION)  # before it is asked what the gate compared with
         why = missing or (_waits(ledger, name, version) if before else "Nothing was missing.")
         if not why:
-            moves.promote(ledger, name, version, keyring=keyring, reason="approved")
+            seen = at.generation if at else 0
+            moves.promote(ledger, name, version, keyring=keyring, reason="approved", seen=seen)
     live = None if why else _followed(name, CHAMPION)
     if as_json:
         found = {**json.loads(approval.to_json()), "missing": missing, "promoted": not why}
         print(json.dumps(found, indent=2))
         return
-    print(printable(f"{approval.who} approved {name} v{version}: {approval.meaning}"))
+    print(one_line(f"{approval.who} approved {name} v{version}: {approval.meaning}"))
     print(why or f"It is champion now{f', served at {live.url}' if live else ''}.")
 
 

@@ -6,7 +6,7 @@ from wherry.cli.options import debug_option
 from wherry.contracts import ArtifactRef, Release
 from wherry.contracts.errors import MissingError, SettingsError
 from wherry.ledger import CHAMPION, Ledger
-from wherry.ledger.standing import check_fit
+from wherry.ledger.standing import check_fit, check_kept
 from wherry.release.vouched import check_vouched
 from wherry.signing import load_keyring
 from wherry.workspace import state
@@ -33,6 +33,7 @@ def serve(model: str, port: int, host: str, threads: int, unblessed: bool) -> No
     _check_unblessed(host, unblessed=unblessed)
     with Ledger.open(state()) as ledger:
         release = _find(ledger, model)
+        check_kept(release)
         if not unblessed:
             check_fit(release)
             check_vouched(ledger, release.name, release.version, load_keyring())

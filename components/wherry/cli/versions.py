@@ -10,12 +10,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wherry.cli.failure import printable
+from wherry.cli.failure import one_line
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Approval, Metric, Release, Scores
 from wherry.contracts.errors import SettingsError
-from wherry.ledger import CHAMPION, Pointed, alias_moves, pointed_at
+from wherry.ledger import CHAMPION, Pointed, alias_moves, approval_missing, pointed_at
+from wherry.release.vouched import approval_flaw
+from wherry.signing import KeyFolder, Keyring, keys_folder, load_keyring
 
 
 @click.command()
@@ -23,15 +25,22 @@ from wherry.ledger import CHAMPION, Pointed, alias_moves, pointed_at
 @json_option
 @debug_option
 def show(model: str, as_json: bool) -> None:
-    """Show MODEL (NAME:VERSION): its state, what it was made from, its scores and approvals."""
+    """Show MODEL (NAME:VERSION): its state, what it was made from, its scores and approvals.
+
+    An approval counts only if a key that is trusted here verifies it.
+    """
     name, version = parse_version(model)
     with open_ledger() as ledger:
         release = ledger.find(name, version)
         scores = ledger.scores_of(name, version)
-        approvals = ledger.approvals(name, version)
-        missing = ledger.missing_approval(name, version)
+        blessing, keyring = ledger.blessing_of(name, version), _keyring()
+        approvals = [(one, approval_flaw(one, keyring)) for one in ledger.approvals(name, version)]
+    missing = approval_missing(blessing, [one for one, flaw in approvals if not flaw])
     if as_json:
-        found = [json.loads(one.to_json()) for one in approvals]
+        found = [
+            {**json.loads(one.to_json()), "verified": not flaw, "flaw": flaw}
+            for one, flaw in approvals
+        ]
         plain = {"release": json.loads(release.to_json()), "scores": json.loads(scores.to_json())}
         print(json.dumps({**plain, "approvals": found, "missing_approval": missing}, indent=2))
         return
@@ -135,12 +144,18 @@ def read_moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _keyring() -> Keyring:
+    """Gives the keys that are trusted here; none where there is no keyring."""
+    return load_keyring() if KeyFolder(keys_folder()).exists() else Keyring()
+
+
 def _facts(
-    release: Release, approvals: tuple[Approval, ...], missing: str
+    release: Release, approvals: list[tuple[Approval, str]], missing: str
 ) -> Iterator[tuple[str, str]]:
     lineage = release.lineage
     yield "model", f"{release.name} version {release.version}"
-    yield "state", ", ".join((release.state, *release.aliases))
+    gone = ("its file was given up",) if release.expired else ()
+    yield "state", ", ".join((release.state, *gone, *release.aliases))
     yield "digest", release.digest
     yield "size", f"{release.size / 1e6:.1f} MB"
     yield "file", release.uri
@@ -151,9 +166,10 @@ def _facts(
     yield "data digest", lineage.data_digest
     yield "policy", lineage.policy_digest
     yield "code", f"wherry {lineage.code.version} {lineage.code.commit[:12]}".strip()
-    for one in approvals:
+    for one, flaw in approvals:
         part = f" as {one.role}" if one.role else ""
-        yield "approved", printable(f"{_short(one.given)} by {one.who}{part}: {one.meaning}")
+        told = f"{_short(one.given)} by {one.who}{part}: {one.meaning}"
+        yield "not counted" if flaw else "approved", one_line(f"{told} {flaw}".strip())
     if missing:
         yield "missing", missing
 
@@ -219,7 +235,7 @@ def _history_table(found: list[Pointed]) -> Table:
     for one in found:
         star = "*" if one.skewed else ""
         who = one.actor.id if one.actor else "-"
-        since, why = _short(one.ts) + star, printable(one.reason)
+        since, why = _short(one.ts) + star, one_line(one.reason)
         table.add_row(str(one.seq), since, str(one.version), who, one.action, why)
     return table
 

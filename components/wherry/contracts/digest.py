@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
-from wherry.contracts.errors import DigestError, ManifestError
+from wherry.contracts.errors import DigestError, ManifestError, MissingError
 from wherry.contracts.record import Record
 
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -91,9 +91,15 @@ class Manifest(Record):
         """Reads a sealed folder's manifest after re-hashing every file.
 
         Raises:
+            MissingError: if there is no such folder.
             ManifestError: if a file is extra, missing or a link, or there is no manifest.
             DigestError: if a file's bytes changed.
         """
+        if not folder.is_dir():
+            raise MissingError(
+                f"{folder} is not there.",
+                remedy="Make the artifact again: a cache may name what was deleted since.",
+            )
         path = folder / MANIFEST_NAME
         if not path.is_file():
             raise ManifestError(

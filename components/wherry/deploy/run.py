@@ -6,16 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from wherry.contracts import (
+    ArtifactRef,
     Dataset,
     Deployment,
     Manifest,
     Release,
-    digest_file,
-    parse_uri,
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import ConflictError, DigestError, MissingError, WherryError
+from wherry.contracts.errors import ConflictError, WherryError
 from wherry.deploy.adapters.http import HttpEndpoint
 from wherry.deploy.adapters.local.servers import Servers, checked
 from wherry.deploy.adapters.local.target import LocalTarget
@@ -23,9 +22,10 @@ from wherry.deploy.blessed import check_blessed
 from wherry.deploy.settings import DeploySettings
 from wherry.deploy.step import Plan, deploy, pick
 from wherry.ledger import CHAMPION, Ledger
+from wherry.ledger.artifacts import Artifacts
 from wherry.ledger.stages import recorded
 from wherry.progress import Report, stage
-from wherry.workspace import state, workspace
+from wherry.workspace import state
 
 _PROBE_SECONDS = 5.0
 """How long a server may take to say whether it is ready."""
@@ -209,17 +209,5 @@ def _probe(url: str) -> HttpEndpoint:
 
 
 def _verified_file(release: Release) -> Path:
-    path = Path(parse_uri(release.uri, workspace=workspace()).path)
-    if not path.is_file():
-        raise MissingError(
-            f"{release.name} version {release.version} should lie at {path}, and does not.",
-            remedy="Restore the artifact store, or release the model again.",
-        )
-    found = digest_file(path)
-    if found != release.digest:
-        raise DigestError(
-            f"{path} has digest {found}; {release.name} version {release.version} "
-            f"was released with {release.digest}.",
-            remedy="Restore the file; nothing was started.",
-        )
-    return path
+    """Gives the released file on this machine, re-hashed, from wherever the store keeps it."""
+    return Artifacts.open(state()).verified(ArtifactRef(release.uri, release.digest, release.size))

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from wherry.contracts import Digest
 from wherry.contracts.errors import SettingsError, StoreError
 from wherry.ledger.artifacts import Artifacts, digest_of
 from wherry.ledger.shelves.stored import Stored
@@ -22,12 +21,11 @@ def collect(
     older_than: timedelta,
     now: datetime,
     remove: bool,
-    answers: frozenset[Digest] = frozenset(),
 ) -> tuple[Stored, ...]:
     """Gives the files that no version has and that are old enough; removes them if asked.
 
-    A version of any state keeps its file, so that one that is live or may be rolled back to
-    cannot lose it. What was left half-written by a process that was killed belongs to none.
+    A version of any state keeps its file, and the answers that it was scored by, until a retention
+    policy gives them up. What was left half-written by a process that was killed belongs to none.
 
     Args:
         tables: of the one store that publishes there.
@@ -35,7 +33,6 @@ def collect(
         older_than: for how long a file must have been there.
         now: in UTC.
         remove: whether to remove them.
-        answers: the files of answers that versions were scored by; they are kept too.
 
     Raises:
         SettingsError: if a file may be younger than a run takes.
@@ -47,7 +44,7 @@ def collect(
             remedy="Give the runs of now time to register what they published.",
         )
     _check_alone(tables, artifacts)
-    kept = tables.digests() | answers
+    kept = tables.needed()
     found = tuple(
         one
         for one in artifacts.stored()
@@ -69,7 +66,7 @@ def _removed(tables: "Tables", artifacts: Artifacts, one: Stored) -> bool:
     digest = digest_of(one)
     # Whoever registers it holds the same lock, and asks inside it whether the file is there.
     with tables.writing():
-        if digest and tables.has_digest(digest):
+        if digest and digest in tables.needed(digest):
             return False
         artifacts.remove(one)
     return True

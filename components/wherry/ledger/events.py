@@ -140,6 +140,11 @@ def withdrawn(release: Release, action: Withdrawal, reason: str) -> AuditRow:
     return AuditRow(action=action, model=_subject(release), reason=reason)
 
 
+def expired(release: Release, action: Withdrawal, reason: str, policy: Digest) -> AuditRow:
+    """Says that a version's file was given up, and by which retention policy."""
+    return replace(withdrawn(release, action, reason), retention=policy)
+
+
 def deployed(deployment: Deployment) -> AuditRow:
     """Says what runs where."""
     return AuditRow(

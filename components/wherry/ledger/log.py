@@ -1,6 +1,6 @@
 """The audit log as an auditor asks for it: checkpoints, proofs, and the rows that matter."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from wherry.ledger.chain import opened
 from wherry.ledger.checkpoints import Checkpoint, Signed, check_extends, signed, text_of
 from wherry.ledger.places import Place
 from wherry.ledger.records import AuditRow
+from wherry.ledger.signatures import Signatures, check_signatures
 from wherry.ledger.tree import Tree
 from wherry.signing import Keyring, Signer
 
@@ -34,6 +35,19 @@ class Proof(Record):
     checkpoint: dict[str, Any]
     """The signed checkpoint, a DSSE envelope."""
     schema: Literal["wherry.proof/1"] = "wherry.proof/1"
+
+
+@dataclass(frozen=True)
+class Consistency(Record):
+    """That the log that was signed is the beginning of the one that was signed later."""
+
+    earlier: dict[str, Any]
+    """The checkpoint of the beginning, a DSSE envelope."""
+    path: tuple[str, ...]
+    """The hashes that lead from the one root to the other, 64 hexadecimal digits each."""
+    checkpoint: dict[str, Any]
+    """The later checkpoint, a DSSE envelope."""
+    schema: Literal["wherry.consistency/1"] = "wherry.consistency/1"
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,15 @@ class AuditLog:
             remedy="`wherry audit log` lists them.",
         )
 
+    def signatures(self, keyring: Keyring, held: Iterable[Signed] = ()) -> Signatures:
+        """Checks who signed the blessings, waivers and approvals of a store that is whole.
+
+        Args:
+            keyring: the keys that are trusted.
+            held: checkpoints that the log agrees with: they bound when rows were written.
+        """
+        return check_signatures(self._tables, keyring, held, self._clock().astimezone(UTC))
+
     def checkpoint(self) -> Checkpoint:
         """Gives the log as it stands, to be signed.
 
@@ -156,6 +179,33 @@ class AuditLog:
         path = tree.inclusion(seq, checkpoint.size)
         envelope = msgspec.json.decode(under.envelope)
         return Proof(seq, text, tuple(node.hex() for node in path), envelope)
+
+    def consistency(self, earlier: Signed, under: Signed) -> Consistency:
+        """Proves that nothing that was signed was changed since: rows were only added.
+
+        Args:
+            earlier: the signed checkpoint to begin with.
+            under: a later one.
+
+        Raises:
+            MissingError: if it is not later.
+            StoreError: if the log is no longer the one that was signed.
+        """
+        old, new, tree = earlier.checkpoint, under.checkpoint, Tree.of(self._tables)
+        if old.size >= new.size:
+            raise MissingError(
+                f"the checkpoint of {new.ts} covers {new.size} rows, not more than the {old.size} "
+                "to begin with.",
+                remedy="Name an older one to begin with, or wait until a row is added.",
+            )
+        _check_covers(tree, old)
+        _check_covers(tree, new)
+        path = tuple(node.hex() for node in tree.consistency(old.size, new.size))
+        return Consistency(
+            earlier=msgspec.json.decode(earlier.envelope),
+            path=path,
+            checkpoint=msgspec.json.decode(under.envelope),
+        )
 
     def _checkpoint(self, tree: Tree) -> Checkpoint:
         if not tree.size:

@@ -8,10 +8,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -23,7 +25,26 @@ from wherry.ledger.redaction import redact_text
 CHECKPOINTS_VARIABLE: Final = "WHERRY_CHECKPOINTS"
 FOLDER_NAME: Final = "checkpoints"
 BUCKETS: Final = ("s3", "gs")
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    # Seconds for an object of a kilobyte; s3fs asks five times, botocore need not ask again.
+    "s3": {
+        "config_kwargs": {
+            "connect_timeout": 5,
+            "read_timeout": 15,
+            "retries": {"mode": "standard", "total_max_attempts": 1},
+        }
+    },
+    "gs": {"requests_timeout": 15},
+}
 _GIT: Final = "git:"
+# Who commits says nothing here, and nobody is there to type a passphrase: the checkpoint is signed.
+_COMMITTER: Final = (
+    *("-c", "user.name=wherry"),
+    *("-c", "user.email=wherry@localhost"),
+    *("-c", "commit.gpgSign=false"),
+)
+_GIT_TIMEOUT: Final = 120
+"""Seconds for a commit of one small file, and for hooks that push it."""
 
 
 class Place(Protocol):
@@ -76,7 +97,12 @@ class Folder:
 
     def names(self) -> list[str]:
         """Gives the names of the checkpoints, in the order of the log."""
-        return sorted(path.name for path in self.folder.glob(f"*{SUFFIX}"))
+        try:
+            # Not by glob: it takes a folder that may not be read for an empty one.
+            names = sorted(path.name for path in self.folder.iterdir())
+        except FileNotFoundError:
+            return []
+        return [name for name in names if name.endswith(SUFFIX)]
 
     def read(self, name: str) -> bytes:
         """Gives one of them."""
@@ -97,7 +123,8 @@ class Folder:
         except FileExistsError:
             return
         finally:
-            Path(staged).unlink(missing_ok=True)
+            with suppress(OSError):  # a write-once mount keeps it, too; nobody reads it there
+                Path(staged).unlink()
         sync_folder(self.folder)
 
 
@@ -117,6 +144,10 @@ class Bucket:
             try:
                 found = files.ls(root, detail=False)
             except FileNotFoundError:
+                # A prefix without an object is a place to begin in. A bucket that is not there
+                # is not the one that holds the checkpoints: to list it raises.
+                with suppress(PermissionError):  # who may list the prefix alone may use it
+                    files.ls(root.partition("/")[0], detail=False)
                 return []
             return sorted(Path(path).name for path in found if path.endswith(SUFFIX))
 
@@ -140,10 +171,7 @@ class Bucket:
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, str]]:
         try:
-            import fsspec
-
-            scheme, _, root = self.address.partition("://")
-            yield fsspec.filesystem(scheme, use_listings_cache=False), root
+            yield self._files, self.address.partition("://")[2]
         except ImportError as error:
             raise ExtraMissingError(
                 f"{self.address} needs a client that is not installed: {error.name}.",
@@ -157,6 +185,19 @@ class Bucket:
                 remedy=f"Check {CHECKPOINTS_VARIABLE}, the network, and that the credentials of "
                 "this process may get, put and list there.",
             ) from error
+
+    @cached_property
+    def _files(self) -> Any:
+        import fsspec
+
+        scheme = self.address.partition(":")[0]
+        # Neither an old listing nor another's session: what is there now is what counts.
+        return fsspec.filesystem(
+            scheme,
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            **_OPTIONS.get(scheme, {}),
+        )
 
 
 class GitFolder:
@@ -186,17 +227,31 @@ class GitFolder:
         git = shutil.which("git")
         if not git:
             raise ExtraMissingError("git is not installed.", remedy="Install git.")
-        # Who commits says nothing here: the checkpoint is signed.
-        who = ("-c", "user.name=wherry", "-c", "user.email=wherry@localhost")
-        done = subprocess.run(
-            [git, "-C", str(self._folder.folder), *who, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode and arguments[0] != "ls-tree":
+        code, out, told = self._done(git, "-C", str(self._folder.folder), *_COMMITTER, *arguments)
+        if code and arguments[0] != "ls-tree":
             raise FileAccessError(
-                f"git {arguments[0]} failed in {self._folder.folder}: {done.stderr.strip()[-300:]}",
+                f"git {arguments[0]} failed in {self._folder.folder}: {told.strip()[-300:]}",
                 remedy="Make it a git repository (git init) that this user may commit to.",
             )
-        return done.stdout.strip()
+        return out.strip()
+
+    def _done(self, *command: str) -> tuple[int, str, str]:
+        # A session of its own: nothing in it can ask at the terminal, and all of it can be ended.
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                out, told = process.communicate(timeout=_GIT_TIMEOUT)
+            except subprocess.TimeoutExpired as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise FileAccessError(
+                    f"git did not end within {_GIT_TIMEOUT} s in {self._folder.folder}.",
+                    remedy="Find out what it waits for there, such as a hook or a lock.",
+                ) from error
+        return process.returncode, out, told

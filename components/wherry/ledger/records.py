@@ -255,6 +255,8 @@ class AuditRow:
     deploy: Deployed | None = None
     approval: Approved | None = None
     reason: str = ""
+    retention: Digest | None = None
+    """Of the policy by which a version's file was given up, in the row that withdraws it."""
     run: Run | None = None
     environment: Environment | None = None
     redactions: tuple[str, ...] = ()

@@ -8,11 +8,12 @@ from wherry.ledger.records import AuditRow
 
 WITHDRAWN: Final = {"retire": "retired", "revoke": "revoked"}
 """Action → the state that it leaves a version in."""
+_NO_MOVES: Final = ("stage", "register")
 
 
-def state_digest(name: str, version: int, state: str) -> Digest:
-    """Gives what stands for a version's state in a comparison."""
-    return digest_bytes(f"{name}\n{version}\n{state}".encode())
+def beside(name: str, version: int, what: str) -> Digest:
+    """Gives what stands for something of a version in a comparison: its state, its approval."""
+    return digest_bytes(f"{name}\n{version}\n{what}".encode())
 
 
 @dataclass
@@ -28,12 +29,14 @@ class Replay:
     deployments: dict[int, Digest] = field(default_factory=dict)
     """The row's seq → the digest of the deployment's record."""
     approvals: dict[int, Digest] = field(default_factory=dict)
-    """The row's seq → the digest of the approval's record."""
+    """The row's seq → what stands for the version and the digest of the approval's record."""
     states: dict[int, Digest] = field(default_factory=dict)
-    """The row's seq → the digest of the version's new state."""
+    """The row's seq → what stands for the version and its new state."""
 
     def apply(self, row: AuditRow) -> str:
         """Takes in the next row; says in words which rule it breaks, or nothing."""
+        if row.action in _NO_MOVES and (row.moves or row.deploy or row.approval):
+            return f"a row of the kind {row.action} moves, deploys and approves nothing"
         if row.action == "stage":
             return ""
         if row.action == "register":
@@ -48,10 +51,11 @@ class Replay:
         if row.deploy:
             self.deployments[row.seq] = row.deploy.record_digest
         if row.approval:
-            self.approvals[row.seq] = row.approval.record_digest
+            approved = row.approval.record_digest
+            self.approvals[row.seq] = beside(row.model.name, row.model.version, approved)
         if row.action in WITHDRAWN:
             state = WITHDRAWN[row.action]
-            self.states[row.seq] = state_digest(row.model.name, row.model.version, state)
+            self.states[row.seq] = beside(row.model.name, row.model.version, state)
 
     def _register(self, row: AuditRow) -> str:
         last = self._last.get(row.model.name, 0)

@@ -1,12 +1,11 @@
 """Who may do what: an optional policy that every change of the store is held against."""
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from wherry.contracts import read_settings
-from wherry.contracts.errors import RoleError, SettingsError
+from wherry.contracts.errors import RoleError
+from wherry.ledger.policies import read_policy
 from wherry.ledger.records import Actor
 
 ROLES_VARIABLE: Final = "WHERRY_ROLES"
@@ -78,26 +77,4 @@ def read_roles(state: Path) -> Roles:
     Raises:
         SettingsError: if the named file is not there, or is no such policy.
     """
-    named = os.environ.get(ROLES_VARIABLE, "")
-    path = Path(named) if named else state / ROLES_NAME
-    if not named and not path.is_file():
-        return OPEN
-    return read_settings(Roles, _mapping(path), where=str(path))
-
-
-def _mapping(path: Path) -> dict[str, object]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(
-            f"the roles policy {path} cannot be read: {error}.",
-            remedy=f"Correct {ROLES_VARIABLE} or the file.",
-        ) from error
-    if not isinstance(found, dict):
-        raise SettingsError(
-            f"the roles policy {path} is no mapping of changes to people.",
-            remedy="See `wherry.ledger.roles.Roles` for the changes that there are.",
-        )
-    return found
+    return read_policy(Roles, state, ROLES_VARIABLE, ROLES_NAME) or OPEN

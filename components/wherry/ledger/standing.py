@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from wherry.contracts import Approval, Release
+from wherry.contracts import Approval, Digest, Release
 from wherry.contracts.errors import ApprovalError, WithdrawnError
 from wherry.contracts.release import ReleaseState
 from wherry.ledger import events
@@ -56,6 +56,18 @@ class Standing:
         row = self._journal.write(events.withdrawn(release, action, reason))
         self._tables.add_state(row.seq, release.name, release.version, state)
 
+    def expire(self, release: Release, reason: str, policy: Digest) -> None:
+        """Gives a version's file up; one that an alias needs stays.
+
+        Its state is what it would be without the policy too: one that was revoked stays revoked.
+        """
+        if release.expired:
+            return
+        _check_not_needed(release, "retire")
+        action: Withdrawal = "revoke" if release.state == "revoked" else "retire"
+        row = self._journal.write(events.expired(release, action, reason, policy))
+        self._tables.add_state(row.seq, release.name, release.version, STATES[action])
+
     def check_approved(self, release: Release) -> None:
         """Refuses a version whose gate asks for approvals that nobody gave."""
         blessing = self._tables.evidence(release.name, release.version).blessing
@@ -89,10 +101,21 @@ def check_fit(release: Release) -> None:
         WithdrawnError: naming its state.
     """
     if release.state != "registered":
+        gone = ", and its file was given up by the retention policy" if release.expired else ""
         raise WithdrawnError(
-            f"{release.name} v{release.version} is {release.state}.",
+            f"{release.name} v{release.version} is {release.state}{gone}.",
             remedy="Choose another version: `wherry models` lists them.",
         )
+
+
+def check_kept(release: Release) -> None:
+    """Refuses a version whose file was given up; of one whose file is lost nothing is said here.
+
+    Raises:
+        WithdrawnError: naming its state.
+    """
+    if release.expired:
+        check_fit(release)
 
 
 def _check_not_needed(release: Release, action: Withdrawal) -> None:

@@ -7,7 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from wherry.contracts import Approval, ArtifactRef, Blessing, Deployment, Release, Scores
+from wherry.contracts import (
+    Approval,
+    ArtifactRef,
+    Blessing,
+    Deployment,
+    Digest,
+    Release,
+    Scores,
+)
 from wherry.contracts.errors import DigestError, MissingError, SettingsError
 from wherry.ledger.actor import process_actor
 from wherry.ledger.address import store_address
@@ -43,7 +51,7 @@ from wherry.ledger.rules import (
     check_label,
 )
 from wherry.ledger.shelves.stored import Stored
-from wherry.ledger.standing import Standing
+from wherry.ledger.standing import Standing, check_kept
 from wherry.ledger.verification import verify
 
 if TYPE_CHECKING:
@@ -195,7 +203,7 @@ class Ledger:
         self.check_role(action)
         release = self.find(name, version)
         # Hashing takes seconds: done before the lock. A version's file never changes.
-        self.artifacts.verified(_ref(release))
+        self._check_whole(release)
         with self._tables.writing():
             return self._changes.switch(asked, release)
 
@@ -245,7 +253,7 @@ class Ledger:
         self.check_role("approve")
         release = self.find(name, version)
         check_approval(approval, self.blessing_of(name, version))
-        self.artifacts.verified(_ref(release))
+        self._check_whole(release)
         with self._tables.writing():
             return self._standing.approve(self.find(name, version), approval, again=again)
 
@@ -276,6 +284,34 @@ class Ledger:
         with self._tables.writing():
             self._standing.withdraw(self.find(name, version), action, reason)
         return self.find(name, version)
+
+    def expire(
+        self, decide: Callable[[], Iterable[tuple[Release, str]]], policy: Digest
+    ) -> tuple[Release, ...]:
+        """Gives up the files of versions that a retention policy no longer keeps, for good.
+
+        Such a version is retired, or stays revoked; its record and its audit rows stay. The next
+        `collect` removes its file.
+
+        Args:
+            decide: gives the versions, each with the reason. It is asked while nobody else can
+                change the store, so that what it reads is still so when they are given up.
+            policy: the digest of the retention policy, for the audit.
+
+        Returns:
+            Those versions as they are now.
+
+        Raises:
+            WithdrawnError: if an alias needs one of them; nothing has changed then.
+            RoleError: if the roles policy does not let this actor retire a version.
+        """
+        self.check_role("retire")
+        with self._tables.writing():
+            chosen = list(decide())
+            for release, reason in chosen:
+                found = self.find(release.name, release.version)
+                self._standing.expire(found, reason, policy)
+        return tuple(self.find(release.name, release.version) for release, _ in chosen)
 
     def now(self) -> str:
         """Gives the time as records have it: UTC, RFC 3339, to the second."""
@@ -425,17 +461,18 @@ class Ledger:
         Raises:
             StoreError: if another release store publishes to the same place.
         """
-        answers = (
-            self.scores_of(one.name, one.version).predictions_digest for one in self.releases()
-        )
         return collect(
             self._tables,
             self.artifacts,
             older_than=older_than,
             now=self._time(),
             remove=remove,
-            answers=frozenset(digest for digest in answers if digest),
         )
+
+    def _check_whole(self, release: Release) -> None:
+        """Hashes a version's file; refuses one that was given up before it is called missing."""
+        check_kept(release)
+        self.artifacts.verified(_ref(release))
 
     def _check(self, candidate: Candidate) -> ArtifactRef:
         check_candidate(candidate)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, true, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wherry.contracts import Approval, Deployment, Digest, Release
@@ -27,6 +27,10 @@ from wherry.ledger.schema import (
 
 PAGE: Final = 1_000
 """Rows that one query reads of those that may be many."""
+
+_RETENTION: Final = '"retention":"'
+"""Stands in the rows that give a file up, and in no other: in their canonical form no text holds a
+quote without a backslash before it."""
 
 _V, _A, _S = VERSIONS.c, ALIASES.c, STATES.c
 
@@ -53,13 +57,19 @@ class Tables:
         """Gives what tells this store from every other."""
         return str(self._db.one(select(STORE.c.id))[0])
 
-    def digests(self) -> set[Digest]:
-        """Gives the digests of all versions."""
-        return {digest for (digest,) in self._db.rows(select(_V.digest).distinct())}
+    def needed(self, digest: Digest = "") -> set[Digest]:
+        """Gives the digests of the files that versions have not given up: theirs, their answers'.
 
-    def has_digest(self, digest: Digest) -> bool:
-        """Says whether any version has this digest."""
-        return self._db.first(select(_V.version).where(_V.digest == digest).limit(1)) is not None
+        Args:
+            digest: ask the versions alone that name this one; empty for all.
+        """
+        names = or_(_V.digest == digest, _V.evidence.contains(digest))
+        query = select(_V.digest, _V.evidence).where(names, ~_given_up())
+        found: set[Digest] = set()
+        for own, text in self._db.rows(query):
+            scores = Evidence.from_json(text, where="a version's evidence").scores
+            found |= {own, *(each for one in scores if (each := one.predictions_digest))}
+        return found
 
     def releases(self, name: str | None) -> tuple[Release, ...]:
         """Gives the versions of one model or of all, in order."""
@@ -195,26 +205,6 @@ class Tables:
         values = {"seq": seq, "name": name, "version": version, "state": state}
         self._db.execute(insert(STATES).values(values))
 
-    def mirrors(self, name: str, version: int) -> tuple[tuple[str, str], ...]:
-        """Gives where a version was copied to, oldest first: the mirror's name and its record."""
-        table = MIRRORS.c
-        query = select(table.mirror, table.record)
-        query = query.where(table.name == name, table.version == version)
-        return tuple((row[0], row[1]) for row in self._db.rows(query.order_by(table.seq)))
-
-    def add_mirror(self, seq: int, name: str, version: int, mirror: str, record: str) -> None:
-        """Adds a version's copy in another registry beside its audit row.
-
-        Args:
-            seq: of the audit row.
-            name: the model's name.
-            version: which one.
-            mirror: such as ``mlflow``.
-            record: what the mirror calls it there, as JSON.
-        """
-        values = {"seq": seq, "name": name, "version": version, "mirror": mirror, "record": record}
-        self._db.execute(insert(MIRRORS).values(values))
-
     def head(self) -> tuple[int, Digest]:
         """Gives the last audit row's number and hash."""
         query = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
@@ -306,13 +296,22 @@ def _releases(wanted: ColumnElement[bool]) -> Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    query = select(_V.record, aliases, state).where(wanted)
+    query = select(_V.record, aliases, state, _given_up()).where(wanted)
     return query.order_by(_V.name, _V.version)
 
 
-def _release(record: str, aliases: str | None, state: ReleaseState | None) -> Release:
+def _given_up() -> ColumnElement[bool]:
+    """Gives the condition that a retention policy gave a version's file up."""
+    rows = select(_S.seq).join(AUDIT, AUDIT.c.seq == _S.seq)
+    of_it = and_(_S.name == _V.name, _S.version == _V.version)
+    return rows.where(of_it, AUDIT.c.record.contains(_RETENTION)).correlate(VERSIONS).exists()
+
+
+def _release(
+    record: str, aliases: str | None, state: ReleaseState | None, expired: bool
+) -> Release:
     release = Release.from_json(record, where="a version's record")
-    release = replace(release, state=state) if state else release
+    release = replace(release, state=state or release.state, expired=bool(expired))
     return replace(release, aliases=tuple(sorted(aliases.split(","))) if aliases else ())
 
 

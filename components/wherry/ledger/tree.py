@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 256
 """Rows that one kept hash covers; a power of two."""
+_BATCH: Final = 64
+"""Blocks whose hashes are kept in one transaction."""
 
 
 class Tree:
@@ -68,13 +70,18 @@ class Tree:
 def _grow(tables: "Tables") -> None:
     """Keeps the hashes of the blocks that are whole by now."""
     whole = tables.head()[0] // BLOCK
-    if len(_kept(tables)) >= whole:
-        return
-    with tables.writing():
-        for number in range(len(_kept(tables)), whole):
-            rows = tables.raw_rows(number * BLOCK, (number + 1) * BLOCK)
-            root = root_of(leaf_hash(text.encode()) for _, _, text in rows)
-            tables.add_block(number, root.hex())
+    while (first := len(_kept(tables))) < whole:
+        # Hashed before the lock, for rows never change: nobody waits who has a row to write.
+        hashes = [_hash(tables, number) for number in range(first, min(first + _BATCH, whole))]
+        with tables.writing():
+            # Another process may have kept some of them meanwhile.
+            for number in range(len(_kept(tables)), first + len(hashes)):
+                tables.add_block(number, hashes[number - first])
+
+
+def _hash(tables: "Tables", number: int) -> str:
+    rows = tables.raw_rows(number * BLOCK, (number + 1) * BLOCK)
+    return root_of(leaf_hash(text.encode()) for _, _, text in rows).hex()
 
 
 def _kept(tables: "Tables") -> list[Node]:

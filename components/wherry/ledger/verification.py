@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from wherry.contracts import Digest, Release, digest_bytes
-from wherry.contracts.errors import StoreError
+from wherry.contracts.errors import FormatError, StoreError
 from wherry.ledger.chain import examined, row_of
 from wherry.ledger.checkpoints import Held, Signed, text_of
-from wherry.ledger.events import pair_digest
+from wherry.ledger.events import pair_digest, register_key
 from wherry.ledger.merkle import Frontier, Node, leaf_hash
 from wherry.ledger.records import GENESIS, AuditRow, Verification
-from wherry.ledger.replay import Replay, state_digest
+from wherry.ledger.replay import Replay, beside
 from wherry.ledger.tree import BLOCK
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def verify(tables: "Tables", checkpoints: Iterable[Signed] = ()) -> Verification
             return log.bad(*flaw)
     if reason := log.held.missing(log.rows):
         return log.bad(log.rows + 1, f"Audit row {log.rows + 1}: {reason}.")
-    replay = log.replay
-    bad = _version_flaw(tables, replay) or _alias_flaw(tables, replay)
-    if bad := bad or _deployment_flaw(tables, replay) or _standing_flaw(tables, replay):
+    if bad := log.kept_flaw() or _table_flaw(tables, log.replay):
         seq, reason = bad
         # What no row tells of lacks the row that would come next.
         return log.bad(seq or log.rows + 1, reason)
@@ -66,6 +65,17 @@ class _Log:
             return self.rows, f"Audit row {self.rows}: {reason}."
         return self._tree_flaw(text)
 
+    def kept_flaw(self) -> tuple[int, str] | None:
+        """Says where hashes are kept of rows that are gone, or none of rows before others."""
+        for place, number in enumerate(sorted(self._blocks)):
+            if place != number:
+                first = place * BLOCK + 1
+                return first, f"Audit row {first}: the hash kept of it and those after it is gone."
+            if number >= self.rows // BLOCK:
+                told = f"the log ends with row {self.rows}, but a hash is kept of later ones"
+                return self.rows + 1, f"Audit row {self.rows + 1}: {told}."
+        return None
+
     def bad(self, first_bad: int, reason: str) -> Verification:
         """Gives the verdict with the first bad row."""
         return replace(self.good(), ok=False, first_bad=first_bad, reason=reason)
@@ -84,6 +94,8 @@ class _Log:
     def _row_flaw(self, seq: int, hash: Digest, text: str) -> str:
         if seq != self.rows:
             return f"its number is {seq}"
+        if not (isinstance(hash, str) and isinstance(text, str)):
+            return "its text or its hash is none"  # SQLite keeps bytes in a column of texts, too
         record, reason = examined(text, hash, seq=self.rows, prev=self._head)
         if reason:
             return reason
@@ -123,15 +135,35 @@ class _Log:
         return first, f"Audit rows {first} to {self.rows}: the hash kept of them is another one."
 
 
+def _table_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
+    return (
+        _version_flaw(tables, replay)
+        or _alias_flaw(tables, replay)
+        or _deployment_flaw(tables, replay)
+        or _standing_flaw(tables, replay)
+    )
+
+
 def _version_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
     told = dict(replay.versions)
     for name, version, digest, record, evidence in tables.raw_versions():
         seq, expected = told.pop((name, version), (0, None))
-        if expected != pair_digest(record, evidence) or Release.from_json(record).digest != digest:
+        if expected != pair_digest(record, evidence) or not _is_of(record, digest):
             return seq, f"Version {version} of {name} is not as {_row(seq)} recorded it."
+        # By its event a version finds who made it, and who may therefore not approve it.
+        made = tables.row(register_key(name, digest))
+        if made is None or made.seq != seq:
+            return seq, f"Audit row {seq} is not found by its event: its event_id was changed."
     for (name, version), (seq, _) in told.items():
         return seq, f"Version {version} of {name}, recorded in audit row {seq}, is gone."
     return None
+
+
+def _is_of(record: str, digest: Digest) -> bool:
+    try:
+        return Release.from_json(record).digest == digest
+    except FormatError:
+        return False
 
 
 def _alias_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
@@ -150,14 +182,40 @@ def _alias_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
 
 def _deployment_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
     told = ((seq, digest_bytes(record.encode())) for seq, record in tables.raw_deployments())
-    return _beside_flaw("deployment", told, replay.deployments)
+    return _beside_flaw("deployment", told, replay.deployments) or _place_flaw(tables)
+
+
+def _place_flaw(tables: "Tables") -> tuple[int, str] | None:
+    """Finds a deployment that stands under another model or target than its record says.
+
+    A rollback asks by these columns for what was healthy, a deployer for what was last.
+    """
+    seqs = [seq for seq, _ in tables.raw_deployments()]
+    whole = tables.deployments(None)
+    for name in sorted({one.name for one in whole}):
+        told = [one for one in whole if one.name == name]
+        for pair in zip_longest(told, tables.deployments(name)):
+            if pair[0] != pair[1]:
+                seq = seqs[min(whole.index(one) for one in pair if one)]
+                return seq, f"The deployment of audit row {seq} stands under another model."
+    for (name, target), at in {(one.name, one.target): at for at, one in enumerate(whole)}.items():
+        if tables.last_deployment(name, target) != whole[at]:
+            return seqs[at], f"The deployment of audit row {seqs[at]} stands under another target."
+    return None
 
 
 def _standing_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
-    approvals = ((seq, digest_bytes(text.encode())) for seq, *_, text in tables.raw_approvals())
-    states = ((seq, state_digest(*rest)) for seq, *rest in tables.raw_states())
-    return _beside_flaw("approval", approvals, replay.approvals) or _beside_flaw(
-        "state", states, replay.states
+    approvals = (
+        (seq, beside(name, version, digest_bytes(text.encode())))
+        for seq, name, version, text in tables.raw_approvals()
+    )
+    states = ((seq, beside(*rest)) for seq, *rest in tables.raw_states())
+    # No row tells of a copy in another registry, so that there is nothing that one could be of.
+    mirrors = ((seq, beside(name, version, "")) for seq, name, version, *_ in tables.raw_mirrors())
+    return (
+        _beside_flaw("approval", approvals, replay.approvals)
+        or _beside_flaw("state", states, replay.states)
+        or _beside_flaw("mirror", mirrors, {})
     )
 
 

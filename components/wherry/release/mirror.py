@@ -81,7 +81,8 @@ def _differences(ledger: Ledger, there: Mirrored, name: str) -> Iterator[Differe
     here = {release.version: release for release in ledger.releases(name)}
     for version in sorted({*here, *there.versions}):
         one, two = here[version].digest if version in here else "", there.versions.get(version, "")
-        if one != two:
+        # What gave its file up is of no use to a registry that never had it.
+        if one != two and (two or not here[version].expired):
             yield Difference("version", str(version), one, two)
     aliases = {alias: release.version for release in here.values() for alias in release.aliases}
     for alias in sorted({*aliases, *there.aliases}):

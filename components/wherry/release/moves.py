@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from wherry.contracts import Approval, ArtifactRef, Release
+from wherry.contracts import Approval, ArtifactRef, Digest, Release
 from wherry.contracts.errors import ConflictError, MissingError, WherryError, WithdrawnError
 from wherry.ledger import (
     CHALLENGER,
@@ -14,6 +14,7 @@ from wherry.ledger import (
     alias_moves,
     approval_part,
 )
+from wherry.ledger.standing import check_fit
 from wherry.release.vouched import check_vouched, good_approvals
 from wherry.signing import APPROVAL, BLESSING, Keyring, Signer, check_stamp, stamp
 
@@ -125,18 +126,40 @@ def rollback_targets(ledger: Ledger, name: str) -> Iterator[Release]:
             yield release
 
 
+def check_not_left(ledger: Ledger, name: str, digest: Digest) -> None:
+    """Refuses a file that somebody rolled back from: that a run makes it again mends nothing.
+
+    A version that never served was left because it did not deploy: a run may try that again.
+
+    Raises:
+        ConflictError: naming the rollback.
+    """
+    release = next((one for one in ledger.releases(name) if one.digest == digest), None)
+    why = _left(_champions(ledger, name)).get(release.version) if release else None
+    deployed = {one.version for one in ledger.deployments(name)}
+    if release is None or why is None or (deployed and release.version not in deployed):
+        return
+    raise ConflictError(
+        f"this file is {name} v{release.version}, which was rolled back from: {why.reason} (audit "
+        f"row {why.seq}).",
+        remedy="Tune another one; if it is good after all, say so: wherry promote "
+        f'{name}:{release.version} --reason "…"',
+    )
+
+
 def _champions(ledger: Ledger, name: str) -> list[Pointed]:
     """Gives the champion's moves of late; the whole log of years is not read in an emergency."""
     return alias_moves(ledger.audit(max(0, ledger.log.size - _RECENT)), name, CHAMPION)
 
 
-def _left(history: list[Pointed]) -> set[int]:
-    left: set[int] = set()
+def _left(history: list[Pointed]) -> dict[int, Pointed]:
+    """Gives the versions that nobody promoted again since a rollback left them, each with that."""
+    left: dict[int, Pointed] = {}
     before = 0
     for move in history:
         if move.action == "rollback" and before:
-            left.add(before)
-        left.discard(move.version)
+            left[before] = move
+        left.pop(move.version, None)
         before = move.version
     return left
 
@@ -186,6 +209,7 @@ def approve(
         WherryError: as `Ledger.approve` does; nothing has changed then.
     """
     release, blessing = ledger.find(name, version), ledger.blessing_of(name, version)
+    check_fit(release)  # also for who approved it before it was withdrawn
     check_stamp(blessing, BLESSING, keyring)
     role = approval_part(blessing, role)
     who = signer.key.owner
@@ -224,6 +248,7 @@ def retire(ledger: Ledger, name: str, version: int, *, reason: str) -> Release:
 def _check_good(ledger: Ledger, target: Release, others: list[Release], keyring: Keyring) -> None:
     """Refuses a target whose file or signatures are not good, before anything is moved."""
     try:
+        check_fit(target)  # of one whose file was given up, "missing" would be no answer
         check_vouched(ledger, target.name, target.version, keyring)
         ledger.artifacts.verified(ArtifactRef(target.uri, target.digest, target.size))
     except WherryError as error:

@@ -34,6 +34,7 @@ from wherry.ledger import (
     check_blessing,
     check_label,
 )
+from wherry.release.moves import check_not_left
 from wherry.release.vouched import still_missing
 from wherry.signing import Keyring
 
@@ -104,7 +105,8 @@ def release(
         keyring: the keys that are trusted, for the approvals that it may need.
 
     Raises:
-        ConflictError: if the champion is no longer the one that the gate compared with.
+        ConflictError: if the champion is no longer the one that the gate compared with, or
+            somebody rolled back from this very file.
         SettingsError: if the name is no DNS label, or the settings are no JSON.
     """
     check_label("name", name)
@@ -112,6 +114,7 @@ def release(
     at = ledger.alias(name, CHAMPION)
     if promote:
         _check_champion(parts, ledger.find(name, at.version) if at else None)
+        check_not_left(ledger, name, parts.model.digest)
     ref = ledger.artifacts.publish(file, parts.model.digest, f"{name}.gguf")
     candidate = _candidate(parts, ref, name, settings_digest, code)
     candidate = replace(candidate, settings=run_settings)

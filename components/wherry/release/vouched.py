@@ -1,9 +1,9 @@
 """Looks at every signature that a version needs before an alias may point at it."""
 
 from wherry.contracts import Approval
-from wherry.contracts.errors import ApprovalError
+from wherry.contracts.errors import ApprovalError, SignatureError, SigningKeyError
 from wherry.ledger import Ledger, approval_missing, check_blessing
-from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp, is_stamped_by
+from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp
 
 
 def check_vouched(ledger: Ledger, name: str, version: int, keyring: Keyring) -> None:
@@ -38,4 +38,13 @@ def good_approvals(
     One bad approval is no more than a missing one: it must not block the others.
     """
     given = ledger.approvals(name, version)
-    return tuple(one for one in given if is_stamped_by(one, APPROVAL, keyring, one.who))
+    return tuple(one for one in given if not approval_flaw(one, keyring))
+
+
+def approval_flaw(approval: Approval, keyring: Keyring) -> str:
+    """Says why an approval does not count; empty if a trusted key of the very person signed it."""
+    try:
+        owner = check_stamp(approval, APPROVAL, keyring).owner
+    except (SignatureError, SigningKeyError) as error:
+        return error.message
+    return "" if owner == approval.who else f"It is signed with a key of {owner}."

@@ -125,6 +125,7 @@ class KeyFolder:
 
         Raises:
             ConflictError: if a key signs here already.
+            SigningKeyError: if the service does not know the key, or does not sign with it.
         """
         with self._alone():
             ring = self.keyring() if self.exists() else Keyring()
@@ -151,6 +152,9 @@ class KeyFolder:
             now: when it becomes valid.
             owner: who signs with it; empty for the owner of the one before.
             uri: as for `init`.
+
+        Raises:
+            SigningKeyError: as `init`; the key before signs on then.
         """
         with self._alone():
             ring = self.keyring()
@@ -187,7 +191,7 @@ class KeyFolder:
     def _take_over(
         self, ring: Keyring, owner: str, now: datetime, uri: str, may: tuple[str, ...]
     ) -> TrustedKey:
-        from wherry.signing.schemes import generate, public_of_service
+        from wherry.signing.schemes import generate, prove, public_of_service
 
         if uri:
             public = public_of_service(uri)
@@ -204,6 +208,8 @@ class KeyFolder:
             uri=uri or f"{_FILE}{public.keyid}.pem",
             may=may,
         )
+        if uri:
+            prove(key)  # before the key that signed until now is retired, and its half destroyed
         self._write(ring.taken_over(key))
         return key
 

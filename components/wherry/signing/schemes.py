@@ -27,6 +27,9 @@ SERVICES: Final[dict[str, Callable[[str], tuple[str, Any]]]] = {
 """Key management services: the scheme of their URIs, which is also the name of the extra that
 installs their client → what reads a key's public half from them."""
 
+_TRIAL: Final = "application/vnd.wherry.trial"
+"""Of what a key signs to show that it can; nothing takes it for a statement."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -67,7 +70,8 @@ def encode(payload: bytes, payload_type: str, signer: Signer) -> dict[str, Any]:
     if not holds(decode(made), signer.key):
         raise SigningKeyError(
             f"What the key {signer.key.short} signed does not fit its public half.",
-            remedy="The keyring names another key than the one that signs: run `wherry keys list`.",
+            remedy="The service signs with another key than the keyring names, or with one of a "
+            "kind that is not known here: see `wherry keys list`.",
         )
     return made
 
@@ -134,6 +138,17 @@ def from_service(key: TrustedKey) -> LoadedSigner:
     """
     with _service(key.uri):
         return LoadedSigner(key, LibrarySigner.from_priv_key_uri(key.uri, _public(key)))
+
+
+def prove(key: TrustedKey) -> None:
+    """Lets a key of a service sign a trial, and verifies that.
+
+    Raises:
+        ExtraMissingError: if the service's client is not installed.
+        SigningKeyError: if this process may not sign with it, or it is of a kind that nobody here
+            can verify.
+    """
+    encode(b"", _TRIAL, from_service(key))
 
 
 def public_of_service(uri: str) -> SSlibKey:

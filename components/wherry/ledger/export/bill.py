@@ -7,7 +7,7 @@ it read; the tests hold it against the library's strict schema.
 import uuid
 from typing import Any, Final
 
-from wherry.contracts import Metric
+from wherry.contracts import Lineage, Metric
 from wherry.ledger.export.facts import Facts, hexadecimal
 
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/wherry-ml/wherry")
@@ -99,13 +99,15 @@ def _data(facts: Facts) -> dict[str, Any]:
 
 
 def _base(facts: Facts) -> dict[str, Any]:
-    lineage = facts.release.lineage
+    notes = {"notes": "The model that was tuned."}
+    return {"bom-ref": "base", **_base_model(facts.release.lineage), "pedigree": notes}
+
+
+def _base_model(lineage: Lineage) -> dict[str, Any]:
     return {
         "type": "machine-learning-model",
-        "bom-ref": "base",
         "name": lineage.base_uri,
         "hashes": _hashes(lineage.base_digest),
-        "pedigree": {"notes": "The model that was tuned."},
     }
 
 
@@ -115,7 +117,7 @@ def _adapter(facts: Facts) -> dict[str, Any]:
         "bom-ref": "adapter",
         "name": f"{facts.release.name}-adapter",
         "hashes": _hashes(facts.release.lineage.adapter_digest),
-        "pedigree": {"ancestors": [{"type": "machine-learning-model", "name": "base"}]},
+        "pedigree": {"ancestors": [_base_model(facts.release.lineage)]},
     }
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from wherry.contracts import ArtifactRef, Digest, Manifest
 from wherry.contracts.digest import FileEntry
-from wherry.contracts.errors import MissingError, SettingsError
+from wherry.contracts.errors import MissingError, SettingsError, StoreError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.record import Record
 from wherry.ledger.checkpoints import Signed
@@ -27,6 +27,8 @@ from wherry.ledger.store import Ledger
 from wherry.signing import Keyring, Signer, sign
 from wherry.signing.payloads import STATEMENT
 
+SCRIPTS: Final = ("verify.py", "check_case.py")
+"""What checks a case without Wherry."""
 CASE: Final = "https://github.com/wherry-ml/wherry/blob/main/docs/audit/README.md#case"
 
 
@@ -80,7 +82,8 @@ def export_case(
     Raises:
         MissingError: if there is no such version, or its file is gone.
         DigestError: if its file changed.
-        StoreError: if the log is no longer the one that was signed before.
+        StoreError: if the store does not hold together, or its log is no longer the one that was
+            signed before.
         SettingsError: if the destination is there.
     """
     if destination.exists():
@@ -88,12 +91,16 @@ def export_case(
             f"{destination} is there already.", remedy="Name a folder that is not there yet."
         )
     facts = gathered(ledger, name, version)
+    _check_whole(ledger)
     release = facts.release
-    model = ledger.artifacts.verified(ArtifactRef(release.uri, release.digest, release.size))
+    ref = ArtifactRef(release.uri, release.digest, release.size)
+    # A retention policy may have given the file up; its records are asked for all the same.
+    model = None if release.expired else ledger.artifacts.verified(ref)
     under = ledger.log.keep(places, signer, keyring)
     with staged_folder(destination) as folder:
         _write_records(folder, ledger, facts, under)
-        _write_model(folder, facts, model)
+        if model:
+            _write_model(folder, facts, model)
         _write_evidence(folder, facts)
         keyring.write(folder / "keyring.json")
         signed = sign(_json(provenance(facts)), STATEMENT, signer)
@@ -120,6 +127,16 @@ def gathered(ledger: Ledger, name: str, version: int) -> Facts:
     )
 
 
+def _check_whole(ledger: Ledger) -> None:
+    """Refuses tables that say other than the rows: the files would not be what was recorded."""
+    found = ledger.verify()
+    if not found.ok:
+        raise StoreError(
+            f"the store does not hold together: {found.reason}",
+            remedy="Find out who changed it, and restore it from a backup.",
+        )
+
+
 def _is_about(row: AuditRow, name: str, version: int) -> bool:
     """Says whether a row is about a version: as what it moved to, or as what it moved from."""
     if row.model.name != name:
@@ -140,8 +157,9 @@ def _write_records(folder: Path, ledger: Ledger, facts: Facts, under: Signed) ->
     (folder / "proofs").mkdir()
     for row in facts.rows:
         ledger.log.prove(row.seq, under).write(folder / "proofs" / f"{row.seq:06}.json")
-    script = resources.files("wherry.ledger.export").joinpath("verify.py").read_text("utf-8")
-    (folder / "verify.py").write_text(script, encoding="utf-8")
+    for name in SCRIPTS:
+        script = resources.files("wherry.ledger.export").joinpath(name).read_text("utf-8")
+        (folder / name).write_text(script, encoding="utf-8")
 
 
 def _write_model(folder: Path, facts: Facts, model: Path) -> None:

@@ -9,6 +9,8 @@ from wherry.contracts import Check, Dataset, Metric
 from wherry.ledger.export.facts import Facts
 
 NOT_RECORDED: Final = "Not recorded."
+_SHOWN: Final = 100
+"""Labels that a data sheet names."""
 
 
 def model_card(facts: Facts) -> str:
@@ -24,7 +26,7 @@ def model_card(facts: Facts) -> str:
         f"# {facts.title}",
         table(("what", "value"), _identity(facts)),
         "## Intended use",
-        str(facts.settings.get("intended_use") or NOT_RECORDED),
+        facts.intended_use or NOT_RECORDED,
         "## Made from",
         table(("what", "where", "SHA-256"), _origins(facts)),
         "## Evaluation",
@@ -90,9 +92,12 @@ def _slices(facts: Facts) -> Iterator[str]:
 
 
 def _scored(metric: Metric) -> tuple[str, str, str, str]:
-    value = "not measured" if metric.value is None else f"{metric.value:.4g} {metric.unit}".strip()
-    known = metric.low is not None and metric.high is not None
-    interval = f"{metric.low:.4g} to {metric.high:.4g}" if known else ""
+    scale, unit = (1e6, "MB") if metric.unit == "bytes" else (1, metric.unit)
+    value, interval = "not measured", ""
+    if metric.value is not None:
+        value = f"{metric.value / scale:.4g} {unit}".strip()
+    if metric.low is not None and metric.high is not None:
+        interval = f"{metric.low / scale:.4g} to {metric.high / scale:.4g}"
     return metric.name, value, interval, str(metric.n)
 
 
@@ -104,6 +109,8 @@ def _judged(check: Check) -> tuple[str, str, str]:
 def _composition(data: Dataset) -> Iterator[str]:
     yield "## Composition"
     yield f"Rows of kind `{data.kind}`; {len(data.labels)} labels; {data.set_aside} rows set aside."
+    if 0 < len(data.labels) <= _SHOWN:
+        yield f"The labels: {', '.join(map(_cell, data.labels))}."
     splits = ((one.name, f"{one.rows:,}", one.digest) for one in data.splits)
     yield table(("split", "rows", "SHA-256"), splits)
     yield "## Preparation"

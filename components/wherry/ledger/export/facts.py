@@ -51,6 +51,12 @@ class Facts:
         return {name: _unpacked(value) for name, value in raw.items()}
 
     @property
+    def intended_use(self) -> str:
+        """What the model is for, as its settings said; empty if they did not."""
+        release = self.settings.get("release_settings")
+        return str(release.get("intended_use") or "") if isinstance(release, dict) else ""
+
+    @property
     def policy(self) -> Any:
         """The gate's policy as it was asked, or None if it was not recorded."""
         return self.settings.get("gate_settings")

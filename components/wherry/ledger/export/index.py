@@ -115,7 +115,8 @@ FILES: Final = (
     ("records.jsonl", "the audit rows about this version, one canonical JSON a line"),
     ("proofs/", "for each of them: that it is in the signed log"),
     ("checkpoint.json", "the signed log: its size, its Merkle root, in a DSSE envelope"),
-    ("verify.py", "checks a proof with Python alone: `python verify.py PUBLIC_KEY < PROOF`"),
+    ("verify.py", "checks one of these proofs with Python alone"),
+    ("check_case.py", "checks every file and signature here"),
     ("keyring.json", "the public keys that are trusted; compare them with what you were given"),
     ("case.dsse.json", "every file of this folder by its SHA-256, signed"),
     ("provenance.dsse.json", "how the file was built: in-toto statement, SLSA provenance, signed"),
@@ -126,9 +127,13 @@ FILES: Final = (
     ("model-card.md", "the model for people: made from what, scored how"),
     ("data-sheet.md", "the data for people: taken from where, what was done to it"),
     ("scores/", "every metric with its interval"),
-    ("policy.json", "what the gate asked"),
+    ("policy.json", "what the gate asked, as given; blessing.json has it as it was judged"),
     ("blessing.json", "what the gate saw beside it, and its verdict"),
-    ("settings.json", "the settings of all stages, without secrets"),
+    (
+        "settings.json",
+        "the settings of all stages as given, without secrets; what is left out has the default of "
+        "the version that model-card.md names",
+    ),
     ("approvals.json", "who approved, when, and what that means"),
     ("deployments.json", "where it ran, and whether it was healthy"),
 )
@@ -149,7 +154,7 @@ def readme(facts: Facts, there: Collection[str]) -> str:
         "## Files",
         table(("file", "what"), files),
         "## Check it",
-        _CHECKS,
+        _checks(facts, there),
         "## What the files record the evidence for",
         "This is a list of records, not a statement of conformity: whether they are enough is for "
         "people to decide.",
@@ -160,15 +165,25 @@ def readme(facts: Facts, there: Collection[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_CHECKS: Final = """\
-```sh
-# 1. A row is in the log that was signed. PUBLIC_KEY: the 64 digits that you were given before.
-python verify.py PUBLIC_KEY < proofs/000001.json
-# 2. The model folder is the one that was signed (pip install model-signing).
-model_signing verify key model --signature model.sig --public_key model.pub
-# 3. With Wherry: that the whole log agrees with the checkpoint.
-wherry audit verify --checkpoint checkpoint.json --key keyring.json
-```"""
+def _checks(facts: Facts, there: Collection[str]) -> str:
+    model = (
+        "# The model folder, by OpenSSF's own tool (pip install model-signing).",
+        "model_signing verify key model --signature model.sig --public_key model.pub",
+    )
+    return "\n".join(
+        (
+            "```sh",
+            "# PUBLIC_KEY: 64 digits of the key that signed this, which you were given before.",
+            "# All files and signatures are as they were signed (pip install cryptography).",
+            "python check_case.py PUBLIC_KEY",
+            "# A row is in the log that was signed; one proof a row.",
+            f"python verify.py PUBLIC_KEY < proofs/{facts.rows[0].seq:06}.json",
+            *(model if "model.sig" in there else ()),
+            "# With Wherry: that the whole log agrees with the checkpoint.",
+            "wherry audit verify --checkpoint checkpoint.json --key keyring.json",
+            "```",
+        )
+    )
 
 
 def _mapping(there: Collection[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -181,10 +196,18 @@ def _missing(facts: Facts, there: Collection[str]) -> Iterator[str]:
     for asked in ASKED:
         if not any(_has(there, name) for name in asked.files):
             yield f"{asked.rule} {asked.clause}: {asked.about}."
-    if not facts.settings.get("intended_use"):
+    if facts.release.expired:
+        yield "The model's file: a retention policy gave it up; its digest and its records stay."
+    if not facts.intended_use:
         yield f"{AI_ACT} Annex IV 1(a): the intended purpose."
-    yield f"{AI_ACT} Annex IV 2(e): human oversight; 5: risk management; 8: declaration."
-    yield f"{PART_11} 11.10(i), (j): training of people, and policies that hold them to account."
+    yield (
+        f"{AI_ACT} Annex IV 2(e): human oversight; 2(h): cybersecurity; 5: risk management; "
+        "7: standards applied; 8: declaration of conformity; 9: plan for what is watched in use."
+    )
+    yield (
+        f"{PART_11} 11.10(a), (d), (i), (j): validation of systems, who may get at them, training "
+        "of people, and policies that hold them to account; 11.100 to 11.300: who people are."
+    )
 
 
 def _has(there: Collection[str], name: str) -> bool:

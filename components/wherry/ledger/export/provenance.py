@@ -77,7 +77,8 @@ def _run(facts: Facts) -> dict[str, Any]:
     platform = row.run.platform if row.run else "local"
     details: dict[str, Any] = {
         "builder": {"id": f"{BUILD_TYPE.partition('#')[0]}#{platform}", "version": versions},
-        "metadata": {"finishedOn": row.ts},
+        # In-toto's timestamps end in Z alone.
+        "metadata": {"finishedOn": row.ts.replace("+00:00", "Z")},
         "byproducts": [
             {"name": "scores", **_digest(facts.release.lineage.scores_digest)},
             {"name": "blessing", **_digest(facts.release.lineage.blessing_digest)},

@@ -56,18 +56,20 @@ class KubeflowMirror:
         return Mirrored(versions, aliases)
 
     def add(self, release: Release, scores: Scores) -> None:
-        """Adds a version and, below it, the file."""
+        """Adds a version and, below it, the file; an attempt that was cut off is finished."""
         model = self._model(release.name) or self._post(
             "/registered_models", {"name": release.name}
         )
         number = str(release.version)
-        # The version may be there without its file, if the last attempt ended between the two.
+        properties = _properties(release, scores)
+        # Without its digest, which `seen` asks for: that is told once the file is there too.
+        unfinished = {key: value for key, value in properties.items() if key != _DIGEST}
         version = self._version(model["id"], number) or self._post(
             "/model_versions",
             {
                 "name": number,
                 "registeredModelId": model["id"],
-                "customProperties": _properties(release, scores),
+                "customProperties": unfinished,
             },
         )
         artifact = {
@@ -76,7 +78,11 @@ class KubeflowMirror:
             "uri": release.uri,
             "modelFormatName": "gguf",
         }
-        self._post(f"/model_versions/{version['id']}/artifacts", artifact)
+        path = f"/model_versions/{version['id']}"
+        there = self._asked("GET", f"{path}/artifacts").get("items") or []
+        if artifact["name"] not in [one["name"] for one in there]:
+            self._post(f"{path}/artifacts", artifact)
+        self._asked("PATCH", path, {"customProperties": properties})
 
     def point(self, name: str, alias: str, version: int) -> None:
         """Notes an alias on the model."""

@@ -90,10 +90,14 @@ class LocalTarget:
         return live
 
     def record(self, deployment: Deployment) -> Deployment:
-        """Records that the live process now stands for this deployment."""
+        """Records that the live process now stands for this deployment.
+
+        A takeover that was killed may have left the one before it at the same port.
+        """
         before = self._servers.recorded()
         live = replace(deployment, pid=before.pid if before else 0)
         live.write(self._servers.record)
+        self._servers.retire_all_but(live.pid, self._settings.drain_timeout)
         return live
 
     def discard(self) -> None:
