@@ -29,9 +29,13 @@ class FakeConverter:
     def __init__(self, template: str = TEMPLATE) -> None:
         self.template = template
 
-    def convert(self, source: Path, folder: Path) -> Facts:
+    def convert(self, source: Path, folder: Path, template: str | None = None) -> Facts:
         (folder / "model.safetensors").write_bytes(b"weights")
-        return Facts(self.template, "float32, dequantized from Q4_1", "apache-2.0")
+        given = self.template if template is None else template
+        return Facts(given, "float32, dequantized from Q4_1", "apache-2.0", 2 if template else None)
+
+    def copy_with_template(self, source: Path, target: Path, facts: Facts) -> None:
+        target.write_text(f"a copy with {facts.template!r} and {facts.end}")
 
 
 class FakeHub:
@@ -44,6 +48,10 @@ class FakeHub:
     def download(self, name: str, revision: str) -> Path:
         self.asked.append((name, revision))
         return self.folder
+
+    def download_file(self, name: str, file: str, revision: str) -> Path:
+        self.asked.append((f"{name} {file}", revision))
+        return self.folder / file
 
 
 class LetterEncoder:
@@ -141,8 +149,20 @@ def test_equal_tokenizers_pass() -> None:
 
 
 def test_a_model_without_a_chat_template_is_refused(gguf: Path, folder: Path) -> None:
-    with pytest.raises(TemplateError, match="no chat template"):
+    with pytest.raises(TemplateError, match="no chat template") as refused:
         fetch(file_uri(gguf), folder, BaseSettings(), FakeTools(template=""))
+    assert "set template in the base settings" in refused.value.remedy
+
+
+@pytest.mark.parametrize("template", ["{{ ours }}", ""])
+def test_a_template_that_is_given_is_the_models_and_its_source_files(
+    gguf: Path, folder: Path, template: str
+) -> None:
+    model = fetch(file_uri(gguf), folder, BaseSettings(), FakeTools(template=""), template)
+    assert model.template_digest == digest_bytes(template.encode())
+    end = 2 if template else None
+    assert (folder / "source.gguf").read_text() == f"a copy with {template!r} and {end}"
+    Manifest.verified(folder)
 
 
 def test_a_package_is_found_without_running_its_code(
@@ -172,6 +192,22 @@ def test_a_hub_model_is_downloaded_at_its_revision(tmp_path: Path) -> None:
     hub = FakeHub(tmp_path)
     assert locate(Uri("hf", "org/name", "abc123"), lambda: hub) == tmp_path
     assert hub.asked == [("org/name", "abc123")]
+
+
+def test_a_gguf_file_of_the_hub_is_downloaded_alone_and_named_without_its_type(
+    tmp_path: Path, folder: Path
+) -> None:
+    hub = FakeHub(tmp_path)
+    (tmp_path / "Some-1B.F16.gguf").write_bytes(b"GGUF")
+    uri = Uri("hf", "org/name-GGUF/Some-1B.F16.gguf", "abc123")
+    assert fetch(uri, folder, BaseSettings(), FakeTools(hub)).name == "Some-1B"
+    assert hub.asked == [("org/name-GGUF Some-1B.F16.gguf", "abc123")]
+    assert (folder / "source.gguf").read_bytes() == b"GGUF"
+
+
+def test_another_file_of_the_hub_is_no_base_model() -> None:
+    with pytest.raises(UriError, match=r"a file that is no GGUF.*hf://org/name@COMMIT"):
+        locate(Uri("hf", "org/name/model.safetensors", "abc123"), no_hub)
 
 
 def test_a_hub_model_without_a_revision_is_refused() -> None:

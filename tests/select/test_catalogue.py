@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from wherry.base.templates import families
 from wherry.contracts.errors import FormatError, MissingError
+from wherry.quantize.families import FAMILIES as WRITTEN
 from wherry.select.catalogue import Catalogue, Model, load, parse, shipped
 from wherry.select.memory import parameters
 
@@ -72,6 +74,10 @@ def test_every_figure_has_an_address_and_says_whether_it_was_compared() -> None:
         )
 
 
+def test_every_template_that_is_named_can_be_given_to_a_base() -> None:
+    assert {m.template for m in MODELS if m.template} <= set(families())
+
+
 def test_what_is_not_permissive_says_what_has_to_be_accepted() -> None:
     for model in MODELS:
         assert model.licence.terms == "permissive" or model.licence.note, model.id
@@ -80,8 +86,12 @@ def test_what_is_not_permissive_says_what_has_to_be_accepted() -> None:
 def test_what_the_rooms_cannot_do_is_said() -> None:
     for model in MODELS:
         assert model.whole_way or model.rooms.note, model.id
-        # The GGUF writer knows one architecture.
-        assert not model.rooms.quantize or model.gguf == "llama", model.id
+        assert not model.rooms.quantize or model.gguf in WRITTEN, model.id
+
+
+def test_no_model_is_said_to_be_unknown_to_a_writer_that_knows_it() -> None:
+    said = {m.gguf for m in MODELS if "writer" in m.rooms.note and m.gguf}
+    assert said.isdisjoint(WRITTEN)
 
 
 def test_special_models_are_offered_for_what_they_are_made_for_alone() -> None:

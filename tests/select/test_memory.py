@@ -90,6 +90,14 @@ def test_full_tuning_takes_four_values_a_parameter() -> None:
     assert parts["weights"] + parts["gradients and optimizer"] == 16 * parameters(SMOL)
 
 
+def test_a_model_that_is_trained_whole_is_kept_in_float32() -> None:
+    kept = {
+        method: tune(SMOL, Recipe(method=method, precision="bf16")).parts["weights"]
+        for method in ("full", "lora")
+    }
+    assert kept == {"full": 4 * parameters(SMOL), "lora": 2 * parameters(SMOL)}
+
+
 def test_the_adapter_is_what_peft_reports() -> None:
     # print_trainable_parameters of SmolLM2-135M, r=16 on all linear layers: 4,884,480.
     assert adapter(SMOL, Recipe(frozen_share=0.0)) == 4_884_480

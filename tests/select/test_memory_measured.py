@@ -64,3 +64,10 @@ def _figures(model: Model) -> dict[str, Any]:
         "pad_token_id": 0,
     }
     return figures if kind in ("phi", "recurrent_gemma") else {**figures, "head_dim": of.head_dim}
+
+
+def test_what_can_be_quantized_can_be_fetched_as_gguf() -> None:
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    written = {model.gguf for model in shipped().models.values() if model.rooms.quantize}
+    assert written <= set(GGUF_SUPPORTED_ARCHITECTURES)

@@ -104,7 +104,8 @@ def test_what_llama_cpp_does_not_run_cannot_be_served() -> None:
 def test_whole_way_leaves_out_what_a_room_cannot_do() -> None:
     told = suggest(OURS, replace(NEED, whole_way=True))
     assert all(fit.whole_way for fit in told.fits)
-    assert why(told, "qwen2.5-0.5b") == ("rooms",)
+    assert why(told, "smollm3-3b") == ("rooms",)
+    assert "qwen2.5-0.5b" in ids(told)
 
 
 def test_each_task_has_a_beginning_and_a_model() -> None:
@@ -112,7 +113,7 @@ def test_each_task_has_a_beginning_and_a_model() -> None:
     assert chosen["moderation"] == "shieldgemma-2b"
     assert chosen["vision"] == "gemma-3-4b"  # llama.cpp does not know PaliGemma
     assert chosen["code"] == chosen["reasoning"] == "llama-3.2-3b"
-    assert chosen["chat"] == "smollm2-1.7b"
+    assert chosen["chat"] == "qwen2.5-1.5b"
     assert "codellama-7b" in ids(suggest(OURS, Need(task="code", license="gated")))
 
 

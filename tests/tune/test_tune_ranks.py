@@ -92,8 +92,8 @@ def test_each_rank_keeps_half_of_a_spread_models_weights(base: Path) -> None:
     program = Path(__file__).parent / "programs" / "spread_sizes.py"
     done = subprocess.run([*TORCHRUN, str(program), str(base)], check=True, capture_output=True,
                           text=True, timeout=120)  # fmt: skip
-    found = [tuple(map(int, re.findall(r"\d+", line))) for line in done.stdout.splitlines()]
-    (_, first, whole), (_, second, _) = sorted(found)
+    told = re.findall(r"rank (\d+) keeps (\d+) of (\d+)", done.stdout)
+    (_, first, whole), (_, second, _) = sorted(tuple(map(int, one)) for one in told)
     assert first + second == whole
     assert first == pytest.approx(whole / 2, rel=0.01)
 
@@ -133,12 +133,50 @@ def test_a_spread_model_goes_on_from_an_adapter_against_what_that_was(
     assert_alike(tuned)
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_spread_run_goes_on_from_its_checkpoint_to_the_same_bytes(
-    tuned: "Tuner", method: str
+@pytest.mark.parametrize("shard", [pytest.param("none", marks=pytest.mark.nightly), "full"])
+def test_a_teacher_is_held_whole_on_every_rank_and_teaches_the_same(
+    tuned: "Tuner", teacher: Path, shard: str
 ) -> None:
-    given = {"method": method, "shard": "full", "checkpoint_every": 3, "eval_points": 5}
+    given = {"objective": "distill", "teacher": teacher}
+    tuned("one", **{**SMALL, **given})
+    done = by_two(tuned, shard=shard, **given)
+    assert done.returncode == 0, done.stderr
+    assert_alike(tuned)
+    program = Path(__file__).parent / "programs" / "teacher_sizes.py"
+    told = subprocess.run([*TORCHRUN, str(program), str(tuned.base), str(teacher)], check=True,
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    # Both write to one pipe: a line's end may come behind the other's line.
+    sizes = re.findall(r"rank (\d+) holds (\d+) of (\d+), (\d+)", told.stdout)
+    assert sorted(rank for rank, *_ in sizes) == ["0", "1"]
+    assert all(int(kept) == int(all_) > int(student) for _, kept, all_, student in sizes)
+
+
+@pytest.mark.nightly
+def test_ranks_share_the_asking_of_a_teacher_and_learn_the_same_answers(
+    tuned: "Tuner", teacher: Path
+) -> None:
+    given = {"objective": "imitate", "teacher": teacher, "answer_tokens": 60}
+    tuned("one", **{**SMALL, **given})
+    done = by_two(tuned, **given)
+    assert done.returncode == 0, done.stderr
+    assert tuned.curve("two").rows == tuned.curve("one").rows
+    assert_alike(tuned)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "lora", "shard": "full"},
+        {"method": "full", "shard": "full"},
+        {"dropout": 0.3},  # of which each rank draws another number, for its rows
+    ],
+    ids=lambda given: "-".join(map(str, given.values())),
+)
+def test_several_ranks_go_on_from_their_checkpoint_to_the_same_bytes(
+    tuned: "Tuner", given: dict[str, Any]
+) -> None:
+    given = {**given, "checkpoint_every": 3, "eval_points": 5}
     assert by_two(tuned, "whole", **given, seed=0).returncode == 0
     # Nothing can be written below a file: the run ends in an error once all is learnt.
     failed = by_two(tuned, "parts", curve=tuned.base / "model.json" / "curve.json", **given)

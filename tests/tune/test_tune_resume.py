@@ -20,7 +20,10 @@ from wherry.tune.checkpoints import FolderCheckpoints, open_checkpoints
 from wherry.tune.step import NoCheckpoints, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.tune.conftest import Tuner
+    from wherry.contracts import Kind
 
 pytestmark = pytest.mark.local
 
@@ -31,19 +34,21 @@ PROGRESS = Progress(
 )
 
 
-def command(tuned: "Tuner", name: str, **settings: object) -> list[str]:
+def command(
+    tuned: "Tuner", name: str, others: dict[str, Path] | None = None, **settings: object
+) -> list[str]:
     small = {"threads": 1, "rank": 4, "learning_rate": 0.01, "batch_size": 4}
     raw = json.dumps({**small, "precision": "float32", **LONG, **settings})
     paths = {"dataset": tuned.dataset, "base": tuned.base, "adapter": tuned.folder / name,
-             "curve": tuned.curve_path(name)}  # fmt: skip
+             "curve": tuned.curve_path(name), **(others or {})}  # fmt: skip
     given = [text for key, path in paths.items() for text in (f"--{key}", str(path))]
     return [sys.executable, "-m", "wherry.tune", *given, "--settings", raw]
 
 
-def kill_at_checkpoint(tuned: "Tuner", name: str, number: int) -> None:
+def kill_at_checkpoint(started: list[str], number: int) -> None:
     """Starts a run and kills it when its checkpoint of a number is there."""
     folder = Path(os.environ["WHERRY_HOME"]) / "checkpoints"
-    process = subprocess.Popen(command(tuned, name), stderr=subprocess.PIPE)
+    process = subprocess.Popen(started, stderr=subprocess.PIPE)
     while not list(folder.glob(f"*/step-{10 * number:08}")):
         assert process.poll() is None, process.communicate()[1].decode()
         time.sleep(0.005)
@@ -55,7 +60,7 @@ def kill_at_checkpoint(tuned: "Tuner", name: str, number: int) -> None:
 def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_was_not(tuned: "Tuner") -> None:
     subprocess.run(command(tuned, "whole"), check=True, capture_output=True)
     for number in (3, 9):
-        kill_at_checkpoint(tuned, "killed", number)
+        kill_at_checkpoint(command(tuned, "killed"), number)
         assert not (tuned.folder / "killed").exists()
     done = subprocess.run(command(tuned, "killed"), check=True, capture_output=True, text=True)
     curve = tuned.curve("killed")
@@ -65,6 +70,47 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_was_not(tuned: "Tune
     assert digests[0] == digests[1]
     assert tuned.eval_losses("whole") == tuned.eval_losses("killed")
     assert not list((Path(os.environ["WHERRY_HOME"]) / "checkpoints").rglob("step-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "dpo",
+        "distill",
+        pytest.param("kto", marks=pytest.mark.nightly),
+        pytest.param("imitate", marks=pytest.mark.nightly),
+    ],
+)
+def test_a_run_that_asks_another_model_goes_on_when_killed_too(
+    tuned: "Tuner", data_of: "Callable[[Kind], Path]", teacher: Path, objective: str
+) -> None:
+    """What the untrained model or the teacher says is not in the checkpoint: it is asked again."""
+    if objective in ("dpo", "kto"):
+        tuned.dataset = data_of("preference")
+        tuned("sft", dataset=data_of("chat"))
+        others = {"start": tuned.folder / "sft"}
+    else:
+        others = {"teacher": teacher}
+    given = {"objective": objective, "epochs": 20, "checkpoint_every": 10, "answer_tokens": 60}
+    subprocess.run(command(tuned, "whole", others, **given), check=True, capture_output=True)
+    again = command(tuned, "killed", others, **given)
+    kill_at_checkpoint(again, 2)
+    assert not (tuned.folder / "killed").exists()
+    subprocess.run(again, check=True, capture_output=True)
+    assert tuned.curve("killed").resumed_at >= 20
+    assert tuned.eval_losses("whole") == tuned.eval_losses("killed")
+    digests = [ModelRef.verified(tuned.folder / name).digest for name in ("whole", "killed")]
+    assert digests[0] == digests[1]
+
+
+def test_a_base_with_another_template_is_another_run(base: Path, dataset: Path) -> None:
+    from wherry.tune.parts import Parts
+
+    parts = Parts.verified(dataset, base, None, None)
+    other = replace(parts.origin, template_digest=digest_bytes(b"other"))
+    assert replace(parts, origin=other).identity(RECIPE, 1) != parts.identity(RECIPE, 1)
 
 
 def test_a_run_whose_results_could_not_be_written_does_not_learn_again(

@@ -1,12 +1,13 @@
 """Real tuning of a model of 170,000 weights: what a run promises, in seconds."""
 
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,9 +18,12 @@ from wherry.tune.examples import Example
 from wherry.tune.settings import TuneSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from tests.tune.conftest import Tuner
+    from wherry.contracts import Kind
     from wherry.tune.adapters.pytorch.learner import TorchLearner
 
 pytestmark = pytest.mark.local
@@ -105,13 +109,114 @@ def failing(base: Path, error: Exception) -> "TorchLearner":
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")]
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: ..."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
 )
 def test_memory_that_runs_out_names_the_setting_to_lower(base: Path, error: Exception) -> None:
     with pytest.raises(MemoryShortError, match="3 rows of up to 8 tokens") as short:
         failing(base, error).loss(BATCH)
     assert short.value.remedy.startswith("Lower micro_batch")
     assert short.value.__cause__ is error
+
+
+def test_one_row_at_once_cannot_be_fewer_so_that_its_length_is_named(base: Path) -> None:
+    one = learner(base, replace(RECIPE, micro_batch=1))
+    one._objective = Failing(MemoryError())
+    with pytest.raises(MemoryShortError, match="1 rows of up to 8 tokens") as short:
+        one.loss(BATCH)
+    assert short.value.remedy.startswith("Lower max_length")
+
+
+def test_memory_that_runs_out_for_the_optimizer_is_told_too(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = learner(base)
+
+    def step() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(one._optimizer, "step", step)
+    with pytest.raises(MemoryShortError) as short:
+        one.learn(BATCH, 1e-2)
+    assert "a higher frozen_share or a lower rank" in short.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("objective", "place", "setting"),
+    [
+        ("sft", "model.load", "precision: bfloat16 or method: qlora"),
+        ("distill", "bench._teacher_model", "precision: bfloat16 or method: qlora"),
+        ("dpo", "bench.Reference", "Lower micro_batch"),
+        ("imitate", "teacher.load", "Lower batch_size"),
+    ],
+)
+def test_memory_that_runs_out_before_the_first_step_is_told(
+    tuned: "Tuner",
+    teacher: Path,
+    data_of: "Callable[[Kind], Path]",
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    place: str,
+    setting: str,
+) -> None:
+    # All of them first: a module that is imported meanwhile would keep what it is handed.
+    from wherry.tune.adapters.pytorch import bench  # noqa: F401 - see above
+
+    def short(*_args: object, **_given: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(f"wherry.tune.adapters.pytorch.{place}", short)
+    taught = {"teacher": teacher} if objective in ("distill", "imitate") else {}
+    data = data_of("preference" if objective == "dpo" else "chat")
+    with pytest.raises(MemoryShortError) as raised:
+        tuned(dataset=data, objective=objective, **taught)
+    assert setting in raised.value.remedy
+
+
+def test_a_gradient_that_is_no_number_is_told_before_a_weight_is_spoilt(base: Path) -> None:
+    import torch
+
+    class Bending(Failing):
+        """Has a loss of one, and no gradient at all: the root's is infinite at zero."""
+
+        def begin(self, model: object, batch: Sequence[Example]) -> None:
+            """Needs nothing."""
+
+        def total(self, model: Any, batch: Sequence[Example]) -> "Tensor":
+            return sum((w.sum() * 0).sqrt() for _, w in model.named_weights()) + len(batch)
+
+    one = learner(base)
+    one._objective = Bending(MemoryError())
+    before = {name: weight.detach().clone() for name, weight in one.model.named_weights()}
+    assert one.loss(BATCH) == 1.0
+    assert math.isnan(one.learn(BATCH, 1e-2))
+    assert all(torch.equal(weight, before[name]) for name, weight in one.model.named_weights())
+
+
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_no_more_than_a_micro_batch_goes_through_the_model_at_once(
+    tuned: "Tuner",
+    data_of: "Callable[[Kind], Path]",
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+) -> None:
+    from wherry.tune.adapters.pytorch.model import Trainable
+
+    seen: list[int] = []
+    logits = Trainable.logits
+
+    def counted(self: Trainable, inputs: "Tensor", *given: "Tensor") -> "Tensor":
+        seen.append(len(inputs))
+        return logits(self, inputs, *given)
+
+    monkeypatch.setattr(Trainable, "logits", counted)
+    tuned(dataset=data_of("preference"), objective=objective, micro_batch=1, rows=8)
+    assert max(seen) == 2  # a pair's two answers
 
 
 def test_any_other_error_stays_what_it_is(base: Path) -> None:
@@ -190,6 +295,64 @@ def test_a_start_from_another_base_is_refused(
     with pytest.raises(DigestError, match="trained on a base of digest"):
         tuned(start=tmp_path / "stranger")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_going_on_with_pissa_trains_the_adapter_that_is_there(
+    tuned: "Tuner", tmp_path: Path
+) -> None:
+    """It has no singular values to begin with: the base is whole."""
+    tuned("first")
+    given = {"start": tmp_path / "first", "seed": 3}
+    assert tuned("second", method="pissa", **given).digest == tuned("third", **given).digest
+
+
+@pytest.mark.parametrize(
+    ("begun", "method"), [("prefix", "lora"), ("lora", "prefix"), ("prompt", "prompt")]
+)
+def test_virtual_tokens_are_not_gone_on_with(
+    tuned: "Tuner", tmp_path: Path, begun: str, method: str
+) -> None:
+    tuned("first", method=begun)
+    with pytest.raises(SettingsError, match=f"method {method} cannot go on.*virtual tokens"):
+        tuned(method=method, start=tmp_path / "first")
+
+
+@pytest.mark.parametrize("method", ["dora", "ia3"])
+def test_every_other_kind_of_adapter_is_gone_on_with(
+    tuned: "Tuner", tmp_path: Path, method: str
+) -> None:
+    tuned("first", method=method, epochs=3)
+    tuned("second", epochs=3, start=tmp_path / "first")
+    assert tuned.eval_losses("second")[0] == pytest.approx(tuned.eval_losses("first")[-1], rel=1e-3)
+    assert tuned.eval_losses("second")[-1] < tuned.eval_losses("second")[0]
+
+
+def test_a_model_that_does_more_to_its_logits_is_refused(base: Path, tmp_path: Path) -> None:
+    from transformers import CohereConfig, CohereForCausalLM
+
+    from wherry.tune.adapters.pytorch.model import Trainable
+
+    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+             "num_attention_heads": 2, "vocab_size": 64, "logit_scale": 0.0625}  # fmt: skip
+    CohereForCausalLM(CohereConfig(**small)).save_pretrained(tmp_path)
+    with pytest.raises(SettingsError, match="CohereForCausalLM does more to its logits"):
+        Trainable(tmp_path, RECIPE)
+
+
+def test_granites_logits_are_its_own(tmp_path: Path) -> None:
+    import torch
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    from wherry.tune.adapters.pytorch.model import Trainable
+
+    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+             "num_attention_heads": 2, "vocab_size": 64, "logits_scaling": 8.0}  # fmt: skip
+    granite = GraniteForCausalLM(GraniteConfig(**small)).eval()
+    granite.save_pretrained(tmp_path)
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        found = Trainable(tmp_path, RECIPE).logits(tokens, torch.tensor([0]), torch.tensor([2]))
+        assert torch.allclose(found, granite(input_ids=tokens).logits[:, 2], atol=1e-5)
 
 
 def test_an_objective_without_its_teacher_is_refused(tuned: "Tuner", teacher: Path) -> None:

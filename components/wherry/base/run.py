@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wherry.base.settings import BaseSettings
 from wherry.base.step import Converter, Encoder, Hub, fetch
+from wherry.base.templates import chosen
 from wherry.contracts import ModelRef, Uri, parse_uri, read_settings
 from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
@@ -45,16 +46,17 @@ def run(uri: str, base: Path, settings: str = "") -> None:
         settings: a `BaseSettings` as JSON.
     """
     with stage("fetch base") as report:
-        chosen = read_settings(BaseSettings, settings)
+        wanted = read_settings(BaseSettings, settings)
         place = parse_uri(uri, workspace=workspace())
+        template = chosen(wanted.template, workspace())
         with staged_folder(base) as folder:
-            model = _fetch(place, folder, chosen)
+            model = _fetch(place, folder, wanted, template)
         report.verdict(f"{model.name}, {model.quantization}, {model.size / 1e6:.0f} MB")
 
 
-def _fetch(place: Uri, folder: Path, settings: BaseSettings) -> ModelRef:
+def _fetch(place: Uri, folder: Path, settings: BaseSettings, template: str | None) -> ModelRef:
     try:
-        return fetch(place, folder, settings, _Libraries(settings))
+        return fetch(place, folder, settings, _Libraries(settings), template)
     except ModuleNotFoundError as error:
         raise ExtraMissingError(
             f"Fetching a base model needs {error.name}, which is not installed.",

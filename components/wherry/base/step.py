@@ -30,6 +30,7 @@ PROBES: Final = (
 )
 """Texts on which tokenizers differ when they differ: digits, white space, marks, scripts, code."""
 
+_GGUF: Final = ".gguf"
 _QUANTIZATION = re.compile(r"[.-](I?Q\d\w*|BF16|F16|F32)$", re.IGNORECASE)
 
 
@@ -43,13 +44,24 @@ class Facts:
     """What the weights are now and were before: ``float32, dequantized from Q4_1``."""
     licence: str = ""
     """As the model's own file names it."""
+    end: int | None = None
+    """The token that ends a turn in a template that the model was given."""
 
 
 class Converter(Protocol):
     """Rewrites a model, a GGUF file or a folder, as one folder for transformers."""
 
-    def convert(self, source: Path, folder: Path) -> Facts:
-        """Writes ``model.safetensors``, ``config.json`` and the tokenizer into `folder`."""
+    def convert(self, source: Path, folder: Path, template: str | None = None) -> Facts:
+        """Writes ``model.safetensors``, ``config.json`` and the tokenizer into `folder`.
+
+        Args:
+            source: a GGUF file, or a folder for transformers.
+            folder: an empty one.
+            template: the chat template to give it; empty for none, None for its own.
+        """
+
+    def copy_with_template(self, source: Path, target: Path, facts: Facts) -> None:
+        """Copies a GGUF file with the chat template and the end of a turn that it was given."""
 
 
 class Encoder(Protocol):
@@ -65,6 +77,9 @@ class Hub(Protocol):
     def download(self, name: str, revision: str) -> Path:
         """Gives the folder that holds the model."""
 
+    def download_file(self, name: str, file: str, revision: str) -> Path:
+        """Gives one file of it."""
+
 
 class Tools(Protocol):
     """The outside libraries that `fetch` needs; each is made only when it is used."""
@@ -79,7 +94,9 @@ class Tools(Protocol):
         """Gives the converted model's tokenizer and the GGUF file's own."""
 
 
-def fetch(uri: Uri, folder: Path, settings: BaseSettings, tools: Tools) -> ModelRef:
+def fetch(
+    uri: Uri, folder: Path, settings: BaseSettings, tools: Tools, template: str | None = None
+) -> ModelRef:
     """Fills an empty folder with the base model, described and sealed.
 
     Args:
@@ -87,6 +104,7 @@ def fetch(uri: Uri, folder: Path, settings: BaseSettings, tools: Tools) -> Model
         folder: an empty folder.
         settings: how to fetch.
         tools: the libraries to do it with.
+        template: the chat template to give it; empty for none, None for its own.
 
     Returns:
         What lies in the folder, as its ``model.json`` says it.
@@ -95,21 +113,31 @@ def fetch(uri: Uri, folder: Path, settings: BaseSettings, tools: Tools) -> Model
         UriError: on another scheme, or ``hf://`` without a revision.
         MissingError: if there is nothing at the URI.
         ParityError: if the converted tokenizer disagrees with the GGUF file's own.
-        TemplateError: if the model has no chat template.
+        TemplateError: if the model has no chat template of its own and was given none, or cannot
+            end a turn as the one that it was given does.
     """
-    source = locate(uri, tools.hub)
-    facts = tools.converter().convert(source, folder)
-    if not facts.template:
-        raise TemplateError(
-            f"{uri} has no chat template.", remedy="Choose the model's instruct variant."
-        )
+    source, converter = locate(uri, tools.hub), tools.converter()
+    facts = converter.convert(source, folder, template)
+    if template is None and not facts.template:
+        raise _speechless(uri)
     if source.is_file():
-        shutil.copyfile(source, folder / SOURCE_NAME)
+        if template is None:
+            shutil.copyfile(source, folder / SOURCE_NAME)
+        else:
+            converter.copy_with_template(source, folder / SOURCE_NAME, facts)
         check_token_parity(*tools.encoders(folder, folder / SOURCE_NAME))
     model = _describe(uri, source, folder, facts, settings)
     model.write(folder / MODEL_NAME)
     Manifest.seal(folder)
     return model
+
+
+def _speechless(uri: Uri) -> TemplateError:
+    return TemplateError(
+        f"{uri} has no chat template: it is no instruct model.",
+        remedy="Choose the model's instruct variant, or set template in the base settings: a "
+        "family's or a file to teach it conversations, none to go on with plain text alone.",
+    )
 
 
 def locate(uri: Uri, hub: Callable[[], Hub]) -> Path:
@@ -122,7 +150,7 @@ def locate(uri: Uri, hub: Callable[[], Hub]) -> Path:
             remedy="Copy the model below the workspace and name it as file:PATH.",
         )
     path = _in_package(uri) if uri.scheme == "pkg" else Path(uri.path)
-    if not path.exists() or (path.is_file() and path.suffix != ".gguf"):
+    if not path.exists() or (path.is_file() and path.suffix != _GGUF):
         raise MissingError(
             f"{uri} is no GGUF file and no model folder.", remedy="Correct the base model's URI."
         )
@@ -135,7 +163,16 @@ def _from_hub(uri: Uri, hub: Callable[[], Hub]) -> Path:
             f"{str(uri)!r} names no revision, so tomorrow it may be another model.",
             remedy=f"Write {uri}@COMMIT.",
         )
-    return hub().download(uri.path, uri.revision)
+    organization, _, rest = uri.path.partition("/")
+    name, _, file = rest.partition("/")
+    if not file:
+        return hub().download(uri.path, uri.revision)
+    if not file.endswith(_GGUF):
+        raise UriError(
+            f"{str(uri)!r} names a file that is no GGUF.",
+            remedy=f"Write hf://{organization}/{name}@COMMIT, or the name of a GGUF file.",
+        )
+    return hub().download_file(f"{organization}/{name}", file, uri.revision)
 
 
 def _in_package(uri: Uri) -> Path:
@@ -167,8 +204,14 @@ def check_token_parity(ours: Encoder, theirs: Encoder, probes: Sequence[str] = P
 
 def short_name(source: Path) -> str:
     """Gives a model's name for people: its file's or folder's, without the GGUF type."""
-    stem = source.stem if source.suffix == ".gguf" else source.name
+    stem = source.stem if source.suffix == _GGUF else source.name
     return _QUANTIZATION.sub("", stem)
+
+
+def _name(uri: Uri, source: Path) -> str:
+    # A folder of the Hub's cache is called by its commit.
+    whole = uri.scheme == "hf" and source.suffix != _GGUF
+    return uri.path.rpartition("/")[2] if whole else short_name(source)
 
 
 def _describe(
@@ -177,7 +220,7 @@ def _describe(
     weights = folder / WEIGHTS_NAME
     digest = digest_file(weights)
     return ModelRef(
-        name=uri.path.rpartition("/")[2] if uri.scheme == "hf" else short_name(source),
+        name=_name(uri, source),
         format="transformers",
         file=WEIGHTS_NAME,
         digest=digest,

@@ -136,9 +136,10 @@ class Rooms:
     """How much of Wherry's way a model can go today."""
 
     tune: bool
-    """Whether the model loads as text alone and its template tells where an answer begins."""
+    """Whether the model loads as text alone, and its template, or one that `fetch_base` gives it,
+    tells where an answer begins."""
     quantize: bool
-    """Whether its architecture can be written as GGUF."""
+    """Whether its architecture can be read from GGUF and written as it."""
     tested: bool = False
     """Whether the tests run the whole way with it."""
     note: str = ""

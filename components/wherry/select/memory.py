@@ -286,11 +286,12 @@ def tune(of: Architecture, recipe: Recipe) -> Estimate:
         recipe: method, batch and lengths.
     """
     size = 4 if recipe.precision == "float32" else 2
+    kept = 4 if recipe.method == "full" else size  # what is trained is not rounded
     answers = recipe.batch * recipe.completion
     held = HELD_TRIMMED if recipe.trimmed else HELD
     return Estimate(
         {
-            "weights": parameters(of) * size,
+            "weights": parameters(of) * kept,
             "gradients and optimizer": _trained(of, recipe),
             "activations": int(held * activations(of, recipe) * size),
             "logits": answers * of.vocab * 4 * LOGIT_COPIES,

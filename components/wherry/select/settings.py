@@ -19,7 +19,8 @@ class Recipe:
     method: str = "lora"
     """``lora``: adapters on linear layers; ``full``: all weights."""
     precision: str = "float32"
-    """Of the weights and activations: ``float32``, as a CPU computes, or ``bf16``."""
+    """Of the weights and activations: ``float32``, as a CPU computes, or ``bf16``. What is trained
+    stays in float32, and so do all weights where the method is ``full``."""
     batch: int = 16
     """Rows of one optimizer step."""
     length: int = 256

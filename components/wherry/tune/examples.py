@@ -26,6 +26,10 @@ class ChatTokenizer(Protocol):
         """Whether the model stops when it gives this token."""
 
     @property
+    def begin(self) -> int | None:
+        """The token that every text begins with, if the model knows one."""
+
+    @property
     def end(self) -> int:
         """The token that ends a turn or a text."""
 
@@ -99,11 +103,12 @@ def encode_row(row: Row, tokenizer: ChatTokenizer, *, paired: bool = False) -> E
         DataError: if the row has no conversation, or no worse answer where one is wanted.
     """
     _refuse_other_kind(row, paired=paired)
-    prompt = tokenizer.render(row.prompt, open_turn=True)
-    completion = _completion(row, row.messages, prompt, tokenizer)
+    text = tokenizer.render(row.prompt, open_turn=True)
+    prompt = tuple(tokenizer.encode(text))
+    completion = _completion(row, row.messages, text, prompt, tokenizer)
     worse = (*row.prompt, Message("assistant", row.rejected))
-    rejected = _completion(row, worse, prompt, tokenizer) if paired else ()
-    return Example(tuple(tokenizer.encode(prompt)), completion, rejected)
+    rejected = _completion(row, worse, text, prompt, tokenizer) if paired else ()
+    return Example(prompt, completion, rejected)
 
 
 def shared_prefix(examples: Sequence[Example]) -> int:
@@ -134,16 +139,20 @@ def _refuse_other_kind(row: Row, *, paired: bool) -> None:
 
 
 def _completion(
-    row: Row, messages: Sequence[Message], prompt: str, tokenizer: ChatTokenizer
+    row: Row,
+    messages: Sequence[Message],
+    text: str,
+    prompt: tuple[int, ...],
+    tokenizer: ChatTokenizer,
 ) -> tuple[int, ...]:
     whole = tokenizer.render(messages, open_turn=False)
-    if not whole.startswith(prompt):
+    if not whole.startswith(text):
         raise TemplateError(
             f"Row {row.id!r}: the rendered prompt is no beginning of the rendered conversation, "
             "so where the answer begins is unknown.",
             remedy="Use a chat template that only appends turns.",
         )
-    completion = _until_end(tokenizer.encode(whole[len(prompt) :]), tokenizer)
+    completion = _until_end(_behind(whole, text, prompt, tokenizer), tokenizer)
     if not completion:
         raise TemplateError(
             f"Row {row.id!r}: the chat template ends the assistant's turn with no token that the "
@@ -151,6 +160,20 @@ def _completion(
             remedy="Set the tokenizer's eos_token to the token that ends a turn.",
         )
     return completion
+
+
+def _behind(
+    whole: str, text: str, prompt: tuple[int, ...], tokenizer: ChatTokenizer
+) -> Sequence[int]:
+    """Gives the tokens behind a prompt, as the model goes on from it.
+
+    An answer by itself may read otherwise: SentencePiece puts a space before each text. Where a
+    token reaches from the prompt into the answer, the served model has to begin anew all the same.
+    """
+    tokens = tuple(tokenizer.encode(whole))
+    if tokens[: len(prompt)] == prompt:
+        return tokens[len(prompt) :]
+    return tokenizer.encode(whole[len(text) :])
 
 
 def _until_end(tokens: Sequence[int], tokenizer: ChatTokenizer) -> tuple[int, ...]:
@@ -161,9 +184,13 @@ def _until_end(tokens: Sequence[int], tokenizer: ChatTokenizer) -> tuple[int, ..
 
 
 def _pieces(rows: Iterable[Row], tokenizer: ChatTokenizer, length: int) -> Iterator[Example]:
-    """Joins texts, each with an end behind it, and cuts them into pieces of one length."""
+    """Joins texts, each with an end behind it, and cuts them into pieces of one length.
+
+    A model that knows a token for the beginning of a text reads no piece without it.
+    """
+    begin = () if tokenizer.begin is None else (tokenizer.begin,)
     tokens = (token for row in rows for token in (*tokenizer.encode(_text(row)), tokenizer.end))
-    while len(piece := tuple(islice(tokens, length))) >= _FEWEST:
+    while len(piece := (*begin, *islice(tokens, length - len(begin)))) >= _FEWEST:
         yield Example(piece[:1], piece[1:])
 
 

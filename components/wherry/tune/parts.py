@@ -20,6 +20,9 @@ _HERE: Final = {
     "trackers": (),
 }
 """Settings that may change between a kill and the repetition: how, not what is learnt."""
+_ADAPTER: Final = "adapter_config.json"
+_VIRTUAL_KINDS: Final = ("PROMPT_TUNING", "PREFIX_TUNING")
+"""PEFT's names."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Parts:
                 f"method {recipe.method} trains virtual tokens, which no weights can take in.",
                 remedy="Leave `merged` and merge out, or choose a method such as lora.",
             )
+        self._refuse_virtual_start(recipe)
         if self.begun and (recipe.method == "full" or self.begun.format != "adapter"):
             raise SettingsError(
                 f"method {recipe.method} cannot go on from a {self.begun.format} start.",
@@ -92,7 +96,7 @@ class Parts:
 
     def identity(self, recipe: TuneSettings, ranks: int) -> Digest:
         """Gives what makes this run the same run when it is started again."""
-        inputs = [self.data.digest, self.origin.digest, ranks]
+        inputs = [self.data.digest, self.origin.digest, self.origin.template_digest, ranks]
         inputs += [digest for digest in (self.start_digest, self.teacher_digest) if digest]
         same = asdict(replace(recipe, **_HERE))  # type: ignore[arg-type] # names of its fields
         return digest_bytes(json.dumps([inputs, same], sort_keys=True).encode())
@@ -106,6 +110,23 @@ class Parts:
     def teacher_digest(self) -> Digest | None:
         """Of the teacher, if any."""
         return self.taught.digest if self.taught else None
+
+    def _refuse_virtual_start(self, recipe: TuneSettings) -> None:
+        """PEFT goes on with no virtual tokens; of other kinds the adapter itself tells all.
+
+        Raises:
+            SettingsError: if the adapter to go on from has virtual tokens, or would get some.
+        """
+        if self.start is None:
+            return
+        config = self.start / _ADAPTER
+        kind = json.loads(config.read_bytes()).get("peft_type") if config.is_file() else None
+        if kind in _VIRTUAL_KINDS or recipe.method in VIRTUAL:
+            raise SettingsError(
+                f"method {recipe.method} cannot go on from an adapter of the kind {kind}: virtual "
+                "tokens are learnt from the beginning alone.",
+                remedy="Leave `start` out, or begin with a method such as lora and go on with it.",
+            )
 
     def _refuse_strangers(self) -> None:
         if not self.begun:

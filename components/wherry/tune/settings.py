@@ -89,8 +89,9 @@ class TuneSettings:
     checkpoint_every: int = 25
     """Steps between checkpoints, from which a killed run resumes; 0 for none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the frozen weights and the computation; ``auto`` is bfloat16 where the device has units
-    for it. What is trained is always kept in float32."""
+    """Of an adapter's base, of a teacher, and of the computation; ``auto`` is bfloat16 where the
+    device has units for it. What is trained is always kept in float32, and so is the whole model
+    where the method is ``full``: it is saved."""
     recompute: bool = False
     """Whether activations are computed again in the backward pass instead of kept: about a third
     more time for much less memory."""

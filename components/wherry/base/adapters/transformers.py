@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 from transformers.utils.quantization_config import GgufConfig
 
+from wherry.base.adapters.gguf_header import copy_with
+from wherry.base.adapters.turns import end_turns_as_given, end_turns_as_own
 from wherry.base.step import Facts
 
 
@@ -30,10 +32,15 @@ PRE_TOKENIZERS: Final[dict[str, Callable[[], Any]]] = {"smollm": _smollm}
 class TransformersConverter:
     """A converter that loads the model and saves it again, as float32."""
 
-    def convert(self, source: Path, folder: Path) -> Facts:
+    def convert(self, source: Path, folder: Path, template: str | None = None) -> Facts:
         """Writes the model for transformers into `folder`; see `wherry.base.step.Converter`."""
         disable_progress_bar()
-        return _from_gguf(source, folder) if source.is_file() else _from_folder(source, folder)
+        convert = _from_gguf if source.is_file() else _from_folder
+        return convert(source, folder, template)
+
+    def copy_with_template(self, source: Path, target: Path, facts: Facts) -> None:
+        """Copies a GGUF file with the chat template and the end of a turn that it was given."""
+        copy_with(source, target, facts.template, facts.end)
 
 
 class FolderTokenizer:
@@ -48,7 +55,7 @@ class FolderTokenizer:
         return tokens
 
 
-def _from_gguf(source: Path, folder: Path) -> Facts:
+def _from_gguf(source: Path, folder: Path, template: str | None) -> Facts:
     meta = _metadata(source)
     where: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
     model = AutoModelForCausalLM.from_pretrained(
@@ -61,20 +68,31 @@ def _from_gguf(source: Path, folder: Path) -> Facts:
     tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
     if pre := PRE_TOKENIZERS.get(meta.get("tokenizer.ggml.pre", "")):
         tokenizer.backend_tokenizer.pre_tokenizer = pre()
+    end = _spoken(model, tokenizer, template)
     _save(model, tokenizer, folder)
     kind = LlamaFileType(meta.get("general.file_type", 0)).name.removeprefix("MOSTLY_")
     return Facts(
-        template=meta.get("tokenizer.chat_template", ""),
+        template=meta.get("tokenizer.chat_template", "") if template is None else template,
         precision=f"float32, dequantized from {kind}",
         licence=meta.get("general.license", ""),
+        end=end,
     )
 
 
-def _from_folder(source: Path, folder: Path) -> Facts:
+def _from_folder(source: Path, folder: Path, template: str | None) -> Facts:
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    end = _spoken(model, tokenizer, template)
     _save(model, tokenizer, folder)
-    return Facts(template=tokenizer.chat_template or "", precision="float32")
+    return Facts(template=tokenizer.chat_template or "", precision="float32", end=end)
+
+
+def _spoken(model: Any, tokenizer: Any, template: str | None) -> int | None:
+    """Settles how the model writes a conversation; gives the end of a turn in a given template."""
+    if template is not None:
+        return end_turns_as_given(model, tokenizer, template)
+    end_turns_as_own(model, tokenizer)
+    return None
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -14,6 +14,7 @@ from wherry.contracts.errors import (
     ConflictError,
     DivergedError,
     ExtraMissingError,
+    MemoryShortError,
     MissingError,
     SettingsError,
 )
@@ -139,7 +140,7 @@ def _learnt(bench: "Bench", recipe: TuneSettings, run: Digest, watch: Watch) -> 
     with own as kept:
         try:
             return tune(*given, checkpoints=kept, watch=watch)
-        except (Pruned, DivergedError) as raised:
+        except (Pruned, DivergedError, MemoryShortError) as raised:
             ended = raised
     raise ended
 

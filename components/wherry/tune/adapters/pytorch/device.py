@@ -10,6 +10,7 @@ from wherry.tune.settings import TuneSettings
 
 _BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 """Of a CPU with units for bfloat16; without them it is four to five times slower than float32."""
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def device_of(settings: TuneSettings, local_rank: int = 0) -> torch.device:
@@ -49,6 +50,6 @@ def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
-        return bool(_BF16_FLAGS & set(Path("/proc/cpuinfo").read_text().split()))
+        return bool(_BF16_FLAGS & set(_CPU_INFO.read_text().split()))
     except OSError:
         return False

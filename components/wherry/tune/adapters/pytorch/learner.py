@@ -1,6 +1,8 @@
 """Trains a model with torch: one optimizer, one objective, one or many ranks."""
 
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from wherry.contracts.errors import MemoryShortError
+from wherry.tune.adapters.pytorch.memory import enough_memory
 from wherry.tune.adapters.pytorch.model import Trainable
 from wherry.tune.adapters.pytorch.objectives import Loss
 from wherry.tune.adapters.pytorch.ranks import Ranks
@@ -43,22 +45,27 @@ class TorchLearner:
         self._best: dict[str, Tensor] = {}
 
     def learn(self, batch: Sequence[Example], rate: float) -> float:
-        """Takes one optimizer step."""
+        """Takes one optimizer step; a gradient that is no number counts as such a loss."""
         self.model.training(True)
-        loss = self._pass(batch, backward=True)
-        if not self.model.spread:  # else they were added up where they arose
-            self._ranks.add_up(self._gradients())
-        torch.nn.utils.clip_grad_norm_(list(self._weights.values()), self._settings.clip_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        with self._enough_memory(batch):
+            with self._own_randomness():
+                loss = self._pass(batch, backward=True)
+            if not self.model.spread:  # else they were added up where they arose
+                self._ranks.add_up(self._gradients())
+            weights = list(self._weights.values())
+            norm = torch.nn.utils.clip_grad_norm_(weights, self._settings.clip_norm)
+            if not math.isfinite(float(whole(norm))):
+                return math.nan
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
         return loss
 
     def loss(self, batch: Sequence[Example]) -> float:
         """Gives the loss without learning from it."""
         self.model.training(False)
-        with torch.no_grad():
+        with self._enough_memory(batch), torch.no_grad():
             return self._pass(batch, backward=False)
 
     def keep(self) -> None:
@@ -104,6 +111,21 @@ class TorchLearner:
         if "random/cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random/cuda"], self.model.device)
 
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Gives this rank dropout of its own, and leaves the same random state on all of them.
+
+        A checkpoint has the first rank's alone.
+        """
+        if self._ranks.size == 1:
+            yield
+            return
+        seed = int(torch.randint(1 << 62, ()))
+        device = self.model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed + self._ranks.rank)
+            yield
+
     def _gradients(self) -> list[Tensor]:
         """Gives a gradient for every weight: a rank without a row in this batch has zeros."""
         for weight in self._weights.values():
@@ -115,17 +137,12 @@ class TorchLearner:
         """Runs a batch through the model a micro-batch at a time; gives its mean loss."""
         weight = self._objective.weight(batch)
         total = torch.zeros((), device=self.model.device)
-        try:
-            self._objective.begin(self.model, batch)
-            for rows, share in self._micro_batches(batch):
-                loss = self._objective.total(self.model, rows) / weight * share
-                if backward:
-                    loss.backward()
-                total += loss.detach()
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise self._short(batch) from error
+        self._objective.begin(self.model, batch)
+        for rows, share in self._micro_batches(batch):
+            loss = self._objective.total(self.model, rows) / weight * share
+            if backward:
+                loss.backward()
+            total += loss.detach()
         self._ranks.add_up([total])
         return float(total)
 
@@ -152,20 +169,17 @@ class TorchLearner:
             for key, value in self._optimizer.state.get(weight, {}).items():
                 yield f"adam/{key}/{name}", whole(value)
 
-    def _short(self, batch: Sequence[Example]) -> MemoryShortError:
-        """Says which setting to lower when memory ran out."""
+    def _enough_memory(self, batch: Sequence[Example]) -> AbstractContextManager[None]:
+        """Says which setting to lower if memory runs out."""
         longest = max(example.longest for example in batch)
-        return MemoryShortError(
-            f"Memory ran out with {len(self._ranks.share(batch))} rows of up to {longest} tokens "
-            f"at once on {self.model.device}.",
-            remedy="Lower micro_batch in the tune settings first (the result stays the same), "
-            "then max_length; recompute: true trades time for memory.",
+        share = -(-len(batch) // self._ranks.size)
+        rows = min(self._settings.micro_batch or share, share)
+        first = "Lower micro_batch in the tune settings first (the result stays the same), then "
+        return enough_memory(
+            f"with {rows} rows of up to {longest} tokens at once on {self.model.device}",
+            (first if rows > 1 else "Lower ") + "max_length; recompute: true trades time for "
+            "memory, and a higher frozen_share or a lower rank leaves less to be trained.",
         )
-
-
-def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    told = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return told or "can't allocate memory" in str(error)
 
 
 def _moments(tensors: dict[str, Tensor], name: str, weight: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from wherry.contracts.errors import SettingsError
 from wherry.tune.adapters.pytorch import shards
 from wherry.tune.adapters.pytorch.device import device_of, make_repeatable, precision_of
 from wherry.tune.adapters.pytorch.four_bit import four_bit, keep_learnable
@@ -25,6 +26,8 @@ WEIGHTS_NAME: Final = "model.safetensors"
 _START: Final = "start"
 _DEFAULT: Final = "default"
 _FIRST: Final = "first"
+_LIKE: Final = 0.05
+"""How far logits may be apart, as a share of the largest: bfloat16 rounds to a hundredth."""
 
 
 class Trainable:
@@ -37,6 +40,10 @@ class Trainable:
         start: the folder of an adapter to go on training; None to begin at the base.
         local_rank: which GPU of this machine is ours.
         spread: whether each rank keeps only a part of every weight.
+        learns: whether it is trained; a teacher is only asked.
+
+    Raises:
+        SettingsError: if its logits would not be the model's own.
     """
 
     def __init__(
@@ -48,17 +55,19 @@ class Trainable:
         local_rank: int = 0,
         *,
         spread: bool = False,
+        learns: bool = True,
     ) -> None:
         make_repeatable(settings)
         self.settings = settings
         self._folder = folder
         self.device = device_of(settings, local_rank)
         self._precision = precision_of(settings, self.device)
-        self._start, self.spread = start, spread
+        self._start, self.spread, self._learns = start, spread, learns
         # A model to spread need not fit on the device as a whole; a base that is trained itself
         # is not rounded first.
         place = torch.device("cpu") if spread else self.device
-        plain = load(folder, settings, place, self._precision if self._peft else torch.float32)
+        own = self._precision if self._peft or not learns else torch.float32
+        plain = load(folder, settings, place, own)
         self._adapted = self._with_method(plain) if start is None else _going_on(plain, start)
         self._base: Any = plain
         # Virtual tokens stand before everything: nothing is shared that could be computed once.
@@ -67,12 +76,13 @@ class Trainable:
         alone = settings.method in VIRTUAL or settings.recompute or spread
         shared = [] if alone else list(prefix)
         self._prefix = torch.tensor([shared], dtype=torch.long, device=self.device)
+        self._refuse_other_head()
         if settings.recompute:
             plain.gradient_checkpointing_enable({"use_reentrant": False})
         if spread:
             shards.spread(plain, self.device)
         self._first: dict[str, Tensor] | None = None
-        if settings.method == "pissa":
+        if settings.method == "pissa" and start is None:
             # PiSSA moves a part of the base's weights into the adapter: to give an adapter for
             # the base as it was, PEFT needs what it started from.
             self._first = {n: w.detach().clone() for n, w in self.named_weights()}
@@ -109,6 +119,10 @@ class Trainable:
     @contextmanager
     def reference(self) -> Iterator[None]:
         """Makes the model answer as it did before training, for as long as the block lasts."""
+        if self._first is not None:
+            with self._as_at_first(self._first):
+                yield
+            return
         if self._start:
             self._adapted.set_adapter(_FIRST)
         disabled = self._adapted.disable_adapter() if self._off_at_first else nullcontext()
@@ -132,13 +146,36 @@ class Trainable:
         Returns:
             [tokens, vocabulary]
         """
-        bf16 = self._precision == torch.bfloat16
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with self._rounding(self.device):
             hidden = self._hidden(inputs)[rows, positions]
-            found: Tensor = self._base.get_output_embeddings()(hidden)
+            return self._words(hidden)
+
+    def _rounding(self, device: torch.device) -> torch.autocast:
+        bf16 = self._precision == torch.bfloat16
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+    def _words(self, hidden: Tensor) -> Tensor:
+        """Gives the logits of last hidden states: [..., width] → [..., vocabulary]."""
+        found: Tensor = self._base.get_output_embeddings()(hidden)
         found = found.float()
-        cap = getattr(self._base.config.get_text_config(), "final_logit_softcapping", None)
+        config = self._base.config.get_text_config()
+        found = found / getattr(config, "logits_scaling", 1.0)  # Granite
+        cap = getattr(config, "final_logit_softcapping", None)  # Gemma
         return found if cap is None else torch.tanh(found / cap) * cap
+
+    def _refuse_other_head(self) -> None:
+        """Sees that the head, applied by itself, gives what the whole model gives."""
+        tokens = torch.tensor([[0, 1]], device=next(self._base.parameters()).device)
+        with torch.no_grad(), self._rounding(tokens.device):
+            theirs = self._base(input_ids=tokens, use_cache=False).logits.float()
+            hidden = self._base.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
+            ours = self._words(hidden)
+        if not torch.allclose(ours, theirs, rtol=_LIKE, atol=_LIKE * float(theirs.abs().max())):
+            raise SettingsError(
+                f"A {type(self._base).__name__} does more to its logits than this room knows: the "
+                "loss would not be its own.",
+                remedy="Choose a base of another family; `wherry models suggest` names some.",
+            )
 
     def save(self, folder: Path, base_uri: str) -> Path:
         """Writes what was trained and gives the path of its weights.
@@ -170,10 +207,23 @@ class Trainable:
         return self._peft and self._start is None
 
     def _with_method(self, plain: PreTrainedModel) -> Any:
+        if not self._learns:
+            return plain.requires_grad_(False)
         if not self._peft:
             freeze(plain, self.settings)
             return plain
         return get_peft_model(plain, peft_config(plain, self.settings))
+
+    @contextmanager
+    def _as_at_first(self, first: dict[str, Tensor]) -> Iterator[None]:
+        """Puts PiSSA's first weights back for a while: without any, its base is another model."""
+        weights = dict(self.named_weights())
+        trained = {name: weight.detach().clone() for name, weight in weights.items()}
+        _fill(weights, first)
+        try:
+            yield
+        finally:
+            _fill(weights, trained)
 
     def _save_adapter(self, folder: Path) -> None:
         if self._first is None:

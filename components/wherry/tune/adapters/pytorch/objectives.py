@@ -75,9 +75,11 @@ class Distillation:
         with torch.no_grad():
             teacher = _logits(self._teacher, _collated(self._teacher, better(batch)))
         words = functional.cross_entropy(student, seen.targets, reduction="sum")
+        # One family's models may have more rows than tokens in their heads, and not as many.
+        common = min(student.shape[-1], teacher.shape[-1])
         likeness = functional.kl_div(
-            functional.log_softmax(student / self._temperature, dim=-1),
-            functional.log_softmax(teacher / self._temperature, dim=-1),
+            functional.log_softmax(student[:, :common] / self._temperature, dim=-1),
+            functional.log_softmax(teacher[:, :common] / self._temperature, dim=-1),
             log_target=True,
             reduction="sum",
         )
@@ -114,16 +116,18 @@ class Kto:
     """Each answer by itself, against how far the model has moved on the whole.
 
     The paper's estimate of that movement: the mean gain over mismatched prompts and answers of
-    the step's batch, not below zero.
+    the step's batch, better and worse ones in turn, not below zero.
 
     Args:
         reference: summed log-probabilities before training, by example.
         beta: how far the model may go from there.
+        size: mismatched pairs that go through the model at once; 0 for all.
     """
 
-    def __init__(self, reference: "Reference", beta: float) -> None:
+    def __init__(self, reference: "Reference", beta: float, size: int = 0) -> None:
         self._reference = reference
         self._beta = beta
+        self._size = size
         self._moved = torch.zeros(())
 
     def weight(self, batch: Sequence[Example]) -> int:
@@ -135,12 +139,11 @@ class Kto:
         if len(batch) < 2:
             self._moved = torch.zeros((), device=model.device)
             return
-        shifted = [*batch[1:], batch[0]]
-        pairs = [(a.prompt, b.completion) for a, b in zip(batch, shifted, strict=True)]
+        pairs = _mismatched(batch)
         with torch.no_grad():
-            now = log_probabilities(model, pairs)[0]
+            now = self._asked(model, pairs)
             with model.reference():
-                before = log_probabilities(model, pairs)[0]
+                before = self._asked(model, pairs)
         self._moved = (now - before).mean().clamp(min=0)
 
     def total(self, model: Trainable, batch: Sequence[Example]) -> Tensor:
@@ -150,6 +153,11 @@ class Kto:
         wins = torch.sigmoid(self._beta * (good - self._moved))
         losses = torch.sigmoid(self._beta * (self._moved - bad))
         return (1 - wins).sum() + (1 - losses).sum()
+
+    def _asked(self, model: Trainable, pairs: Pairs) -> Tensor:
+        size = self._size or len(pairs)
+        starts = range(0, len(pairs), size)
+        return torch.cat([log_probabilities(model, pairs[i : i + size])[0] for i in starts])
 
 
 class Orpo:
@@ -203,6 +211,15 @@ def log_probabilities(model: Trainable, pairs: Pairs) -> tuple[Tensor, Tensor]:
     seen = _collated(model, pairs)
     found = functional.cross_entropy(_logits(model, seen), seen.targets, reduction="none")
     return seen.sums(-found), seen.lengths
+
+
+def _mismatched(batch: Sequence[Example]) -> Pairs:
+    """Gives each prompt an answer of the next row: of the better ones alone all would gain."""
+    shifted = [*batch[1:], batch[0]]
+    return [
+        (own.prompt, other.rejected if number % 2 else other.completion)
+        for number, (own, other) in enumerate(zip(batch, shifted, strict=True))
+    ]
 
 
 def _both(batch: Sequence[Example]) -> Pairs:
