@@ -120,6 +120,7 @@ def load_model(file: Path) -> Any:
     Raises:
         FormatError: if llama.cpp cannot load it.
     """
+    _ERRORS.clear()
     model = LIBRARY.llama_model_load_from_file(
         str(file).encode(), LIBRARY.llama_model_default_params()
     )

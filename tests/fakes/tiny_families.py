@@ -1,6 +1,6 @@
 """A model of random weights for each family that can be written as GGUF, with its source file.
 
-The source carries the metadata of the family's own converter; its weights are zeros, for only
+The source carries the metadata of the family's own converter; its weights are ones, for only
 their shapes count. Sizes are such that a wrong head count, norm or order shows in the logits.
 """
 
@@ -116,7 +116,7 @@ def _write_source(path: Path, model: Any, family: Family, config: Any) -> None:
     for name, values in model.state_dict().items():
         if name not in tied:
             new = names.get_name(name, try_suffixes=(".weight", ".bias"))
-            writer.add_tensor(new, np.zeros(tuple(values.shape), np.float32))
+            writer.add_tensor(new, np.ones(tuple(values.shape), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

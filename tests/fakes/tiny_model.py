@@ -165,7 +165,7 @@ def _write_source(path: Path, model: LlamaForCausalLM, architecture: str) -> Non
     _write_tokenizer(writer)
     for name, values in model.state_dict().items():
         # Only the shapes of the source count; its weights are never read.
-        writer.add_tensor(_gguf_name(name), np.zeros(tuple(values.shape), np.float32))
+        writer.add_tensor(_gguf_name(name), np.ones(tuple(values.shape), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

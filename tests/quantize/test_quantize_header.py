@@ -118,6 +118,57 @@ def test_something_before_the_first_tensor_is_refused(file: Path) -> None:
         check(file, WANTED)
 
 
+def _with_hole(file: Path, name: str, size: int) -> None:
+    start = read_table(file)[name].start
+    data = file.read_bytes()
+    file.write_bytes(data[:start] + bytes(size) + data[start + size :])
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.weight", 384), ("b.weight", 10)])
+def test_weights_that_were_never_written_are_refused(file: Path, name: str, size: int) -> None:
+    _with_hole(file, name, size)
+    with pytest.raises(FormatError, match=rf"{name} is {size} bytes of zeros"):
+        verify(file)
+    with pytest.raises(FormatError, match=rf"{name} is {size} bytes of zeros"):
+        check(file, WANTED)
+
+
+def test_zeros_that_were_meant_are_not_refused(file: Path) -> None:
+    _with_hole(file, "b.weight", 10)
+    check(file, {**WANTED, "b.weight": Wanted((5,), 1, 10, zero=True)})
+
+
+def test_weights_whose_last_number_alone_is_not_zero_pass(file: Path) -> None:
+    _with_hole(file, "a.weight", 380)
+    verify(file)
+    check(file, WANTED)
+
+
+def test_biases_and_an_adapters_halves_may_be_zero(tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    for name in ("blk.0.attn_q.bias", "blk.0.attn_q.weight.lora_b"):
+        writer.add_tensor(name, np.zeros((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    verify(file)
+
+
+def test_a_hole_is_found_behind_a_large_tensor_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_tensor("a.weight", np.ones((300, 1000), np.float32))
+    writer.add_tensor("b.weight", np.zeros((300, 1000), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(FormatError, match=r"b\.weight is 1200000 bytes of zeros"):
+        verify(file)
+
+
 def _with_entry(file: Path, old: bytes, new: bytes) -> None:
     data = file.read_bytes()
     assert data.count(old) == 1

@@ -28,6 +28,10 @@ def _adapter(folder: Path, base: Path, **recipe: object) -> Path:
     config = LoraConfig(**{"r": 4, "target_modules": "all-linear", **recipe})  # type: ignore[arg-type]  # by keyword
     get_peft_model(plain, config).save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
+    return _sealed(folder, base)
+
+
+def _sealed(folder: Path, base: Path) -> Path:
     weights, origin = folder / "adapter_model.safetensors", ModelRef.read(base / "model.json")
     ModelRef(
         name="Tiny-Llama",
@@ -50,6 +54,7 @@ def _adapter(folder: Path, base: Path, **recipe: object) -> Path:
         {"use_rslora": True, "lora_alpha": 6},
         {"lora_alpha": 3, "alpha_pattern": {"q_proj": 24}, "rank_pattern": {"down_proj": 2}},
         {"target_modules": ["q_proj", "k_proj"]},
+        {"init_lora_weights": True},  # untrained: the halves that are zero are meant to be
     ],
 )
 def test_an_adapter_on_its_base_in_llama_cpp_is_the_one_in_peft(
@@ -66,6 +71,20 @@ def test_an_adapter_on_its_base_in_llama_cpp_is_the_one_in_peft(
     fields = gguf.GGUFReader(tmp_path / "gguf" / made.file).fields
     assert fields["general.type"].contents() == "adapter"
     assert fields["adapter.type"].contents() == "lora"
+
+
+def test_an_adapter_kept_in_bfloat16_is_written_too(inputs: Inputs, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    adapter = _adapter(tmp_path / "adapter", inputs.base, init_lora_weights=False)
+    weights = adapter / "adapter_model.safetensors"
+    halved = {name: value.to(torch.bfloat16) for name, value in load_file(weights).items()}
+    save_file(halved, weights, metadata={"format": "pt"})
+    _sealed(adapter, inputs.base)
+    run(inputs.base, adapter, inputs.dataset, tmp_path / "gguf", tmp_path / "p.json", ALONE)
+    (compared,) = Parity.read(tmp_path / "p.json").comparisons
+    assert compared.kl is not None and compared.kl < 2e-5
 
 
 def test_an_adapter_left_out_would_be_found_out(
@@ -115,6 +134,7 @@ def test_an_adapter_alone_that_loses_too_much_is_refused(
     ("recipe", "why"),
     [
         ({"use_dora": True}, "use_dora=True"),
+        ({"lora_alpha": 0}, "lora_alpha=0"),
         ({"bias": "lora_only"}, "bias='lora_only'"),
         ({"target_modules": ["q_proj", "embed_tokens"]}, "lora_embedding_A|embed_tokens"),
     ],

@@ -129,6 +129,22 @@ def test_a_split_that_is_not_there_is_named(inputs: Inputs, tmp_path: Path) -> N
         _run(inputs, tmp_path, split="dev")
 
 
+def test_no_row_is_read_that_nobody_asked_for(tmp_path: Path) -> None:
+    from tests.fakes import tiny_model
+    from wherry.quantize.settings import QuantizeSettings
+    from wherry.quantize.work import Rows
+
+    tiny_model.make_dataset(tmp_path / "data")
+    for split in ("train", "eval"):
+        with (tmp_path / f"data/{split}.jsonl").open("ab") as file:
+            file.write(b"not a row\n")
+    Manifest.seal(tmp_path / "data")
+    rows = Rows.verified(
+        tmp_path / "data", QuantizeSettings(type="Q6_K", rows=2, task_rows=4, importance_rows=3)
+    )
+    assert (len(rows.compared), len(rows.scored), len(rows.weighed)) == (2, 4, 3)
+
+
 def test_a_split_without_rows_proves_nothing(inputs: Inputs, tmp_path: Path) -> None:
     from tests.fakes import tiny_model
 

@@ -4,7 +4,7 @@ import pytest
 
 from wherry.contracts import read_settings
 from wherry.contracts.errors import SettingsError
-from wherry.quantize.settings import LIMITS, TORCHAO, QuantizeSettings
+from wherry.quantize.settings import FOR_GPUS, LIMITS, QuantizeSettings
 from wherry.quantize.tensor_types import BASE_TYPES
 
 
@@ -24,6 +24,7 @@ def test_a_limit_that_is_given_replaces_the_types_own() -> None:
     ("text", "message"),
     [
         ('{"type": "Q9_9"}', r"type must be one of F16, BF16, Q8_0, .*, got 'Q9_9'"),
+        ('{"type": "IQ2_XS"}', r"type must be one of .*, Q2_K, INT8, INT4, got 'IQ2_XS'"),
         ('{"min_agreement": 1.4}', r"min_agreement must be in \[0, 1\], got 1.4"),
         ('{"max_kl": -1}', "max_kl must be at least 0, got -1"),
         ('{"rows": 0}', "rows must be at least 1, got 0"),
@@ -55,4 +56,4 @@ def test_several_types_are_scored_timed_and_weighed() -> None:
 
 
 def test_every_type_that_can_be_made_has_limits_and_the_other_way_round() -> None:
-    assert {*BASE_TYPES, *TORCHAO} == set(LIMITS)
+    assert {*BASE_TYPES, *FOR_GPUS} == set(LIMITS)

@@ -1,6 +1,7 @@
 """Which type each tensor gets, and when two forms are the same model."""
 
 import math
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
@@ -85,6 +86,19 @@ def test_kl_of_a_case_counted_by_hand() -> None:
     assert found.positions == 2
     assert found.agreement == 0.5
     assert found.kl == pytest.approx((0.5 * math.log(2) - 0.25 * math.log(2)) / 2, abs=1e-6)
+
+
+def test_a_large_vocabulary_is_compared_in_little_memory() -> None:
+    one, other = (
+        np.random.default_rng(seed).normal(size=(400, 20_000)).astype(np.float32) for seed in (1, 2)
+    )
+    tracemalloc.start()
+    found = diverge([one], [other])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6  # all at once it takes 250 MB
+    parts = [diverge([one[at : at + 1]], [other[at : at + 1]]).kl for at in range(400)]
+    assert found.kl == pytest.approx(np.mean(parts), rel=1e-9)
 
 
 def test_equal_logits_do_not_diverge() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fakes.engines import FakeEngine
+from wherry.serve.adapters import dispatch
 from wherry.serve.adapters.dispatch import ThreadDispatcher
 from wherry.serve.step import RequestError
 
@@ -74,3 +75,42 @@ def test_no_more_run_at_once_than_there_are_slots() -> None:
 
     asyncio.run(read())
     assert engine.most_at_once == 2
+
+
+def test_who_leaves_the_line_is_never_worked_for() -> None:
+    engine = FakeEngine(chunks=20, pause=0.005)
+    dispatcher = ThreadDispatcher(engine, slots=1)
+
+    async def leave_the_line() -> None:
+        first = dispatcher.chunks({})
+        await anext(first)
+        waiting = [asyncio.ensure_future(anext(dispatcher.chunks({}))) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        for each in waiting:
+            each.cancel()
+        assert len([chunk async for chunk in first]) == 19
+        await asyncio.to_thread(wait_until, lambda: not dispatcher.busy)
+
+    asyncio.run(leave_the_line())
+    assert engine.emitted == 20
+
+
+def test_a_line_that_is_too_long_is_refused_until_it_is_shorter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "MAX_WAITING", 2)
+    dispatcher = ThreadDispatcher(FakeEngine(chunks=5, pause=0.01), slots=1)
+
+    async def read() -> list[dict]:
+        return [chunk async for chunk in dispatcher.chunks({})]
+
+    async def queue() -> None:
+        first = [asyncio.ensure_future(read()) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(RequestError, match="2 requests wait already") as caught:
+            await read()
+        assert (caught.value.status, caught.value.code) == (503, "overloaded")
+        assert [len(chunks) for chunks in await asyncio.gather(*first)] == [5, 5, 5]
+        assert len(await read()) == 5
+
+    asyncio.run(queue())

@@ -18,6 +18,7 @@ def ask(
     headers: list[tuple[bytes, bytes]] = JSON,
     method: str = "POST",
     drain: Drain | None = None,
+    leaves: bool = False,
 ) -> tuple[list[dict], list[int]]:
     sent: list[dict] = []
     seen: list[int] = []
@@ -26,11 +27,19 @@ def ask(
         for index, part in enumerate(parts)
     ]
 
+    answered = asyncio.Event()
+
     async def receive() -> dict:
-        return messages.pop(0)
+        if messages:
+            return messages.pop(0)
+        if not leaves:
+            await answered.wait()  # as uvicorn: behind the body comes only the end
+        return {"type": "http.disconnect"}
 
     async def send(message: dict) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answered.set()
 
     guard = Guard(
         app, drain=drain or Drain(), observe=lambda path, status, seconds: seen.append(status)
@@ -96,3 +105,37 @@ def test_a_fault_behind_half_an_answer_adds_no_second_start() -> None:
 def test_a_draining_server_asks_its_clients_to_connect_anew() -> None:
     assert (b"connection", b"close") in ask(echo, [b"{}"], drain=Drain(True))[0][0]["headers"]
     assert (b"connection", b"close") not in ask(echo, [b"{}"])[0][0]["headers"]
+
+
+def test_nobody_works_on_for_a_client_who_has_left() -> None:
+    reached: list[str] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        reached.append("begun")
+        await asyncio.sleep(30)
+        reached.append("ended")
+
+    sent, seen = ask(slow, [b"{}"], leaves=True)
+    assert (sent, seen, reached) == ([], [499], ["begun"])
+
+
+def test_a_stream_hears_that_its_client_has_left() -> None:
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert (await receive())["type"] == "http.disconnect"
+
+    assert ask(stream, [b"{}"], leaves=True)[1] == [200]
+
+
+def test_what_follows_a_whole_answer_is_not_cut_off() -> None:
+    reached: list[str] = []
+
+    async def tidy(scope: Any, receive: Any, send: Any) -> None:
+        await echo(scope, receive, send)
+        await asyncio.sleep(0.01)
+        reached.append("tidied")
+
+    assert ask(tidy, [b"{}"])[1] == [200]
+    assert reached == ["tidied"]

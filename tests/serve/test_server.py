@@ -185,6 +185,11 @@ def test_a_bad_request_is_told_what_is_wrong(
     assert error["message"]
 
 
+def test_an_explanation_is_not_to_be_had(server: Served) -> None:
+    status, answer = post(server, "/v1/models/slm:explain", {"instances": ["hi"]})
+    assert (status, answer["error"]["type"]) == (501, "server_error")
+
+
 def test_a_content_type_that_a_foreign_page_may_send_is_refused(server: Served) -> None:
     body = json.dumps({"messages": HI}).encode()
     assert server.ask("POST", CHAT, body, kind="text/plain")[0] == 415
@@ -225,6 +230,33 @@ def test_a_client_who_leaves_a_stream_frees_its_slot(server: Served) -> None:
     started = time.monotonic()
     assert post(server, CHAT, {"messages": HI, "max_tokens": 1})[0] == 200
     assert time.monotonic() - started < 5
+
+
+def _seconds_of_one(server: Served) -> float:
+    started = time.monotonic()
+    assert post(server, CHAT, {"messages": HI, "max_tokens": 1})[0] == 200
+    return time.monotonic() - started
+
+
+def test_clients_who_leave_the_line_are_not_worked_for(server: Served) -> None:
+    asked = {"messages": HI, "max_tokens": 60, "temperature": 1.9, "logit_bias": {"2": -100}}
+    body = json.dumps(asked).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
+    for client in clients:
+        client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    time.sleep(0.2)
+    for client in clients:
+        client.close()
+    # All of them would take the better part of a minute.
+    assert _seconds_of_one(server) < 12
+
+
+def test_an_instance_that_is_refused_ends_the_others(server: Served) -> None:
+    told = {"max_tokens": 60, "temperature": 1.9}
+    instances = [{"messages": LONG}, *["Tell me a long story."] * 63]
+    assert post(server, PREDICT, {"instances": instances, "parameters": told})[0] == 400
+    assert _seconds_of_one(server) < 12
 
 
 def test_sigterm_ends_it_within_five_seconds_though_it_is_at_work(model_file: Path) -> None:

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 
 import pytest
@@ -15,11 +17,12 @@ from tests.serve.served import free_port
 pytestmark = pytest.mark.local
 
 SERVER = """
-import sys
+import asyncio, sys
 from wherry.serve.adapters import control, guard, listener
 from wherry.serve.step import Drain
 
 async def answer(scope, receive, send):
+    await asyncio.sleep(float(scope["path"][1:] or 0))
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": sys.argv[3].encode()})
 
@@ -65,9 +68,9 @@ class Deployer:
         self._ours.close()
 
 
-def ask(port: int, connection: HTTPConnection | None = None) -> str:
+def ask(port: int, connection: HTTPConnection | None = None, seconds: float = 0) -> str:
     line = connection or HTTPConnection("127.0.0.1", port, timeout=10)
-    line.request("GET", "/")
+    line.request("GET", f"/{seconds:g}")
     text = line.getresponse().read().decode()
     if connection is None:
         line.close()
@@ -106,6 +109,35 @@ def test_four_successions_lose_no_request() -> None:
     assert heard == {"0", "1", "2", "3", "4"}
 
 
+@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGUSR1, 3), (signal.SIGTERM, 2)])
+def test_what_is_under_way_is_answered_before_it_ends(number: int, seconds: float) -> None:
+    port = free_port()
+    live = Deployer(port, "0")
+    live.take_over()
+    with ThreadPoolExecutor(1) as client:
+        answer = client.submit(ask, port, seconds=seconds)
+        time.sleep(0.5)
+        live.process.send_signal(number)
+        assert answer.result() == "0"
+    assert live.process.wait(10) == 0
+
+
+def test_sigterm_ends_one_that_leaves_in_seconds_too() -> None:
+    port = free_port()
+    live = Deployer(port, "0")
+    live.take_over()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /30 HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(0.3)
+        live.process.send_signal(signal.SIGUSR1)
+        time.sleep(1.3)
+        assert live.process.poll() is None
+        started = time.monotonic()
+        live.process.terminate()
+        assert live.process.wait(20) == 0
+        assert time.monotonic() - started < 6
+
+
 def test_before_it_is_promoted_it_answers_on_a_port_of_its_own_alone() -> None:
     port = free_port()
     candidate = Deployer(port, "new")
@@ -115,6 +147,15 @@ def test_before_it_is_promoted_it_answers_on_a_port_of_its_own_alone() -> None:
         ask(port)
     candidate.hang_up()
     assert candidate.process.wait(10) == 1
+
+
+def test_an_order_to_listen_does_not_keep_one_that_ends() -> None:
+    candidate = Deployer(free_port(), "new")
+    candidate.process.terminate()
+    time.sleep(0.05)
+    candidate.say("listen")
+    assert candidate.process.wait(10) == 0
+    candidate.hang_up()
 
 
 def test_it_ends_with_its_deployer_until_it_is_detached_though_it_listens() -> None:
@@ -127,7 +168,8 @@ def test_it_ends_with_its_deployer_until_it_is_detached_though_it_listens() -> N
     assert candidate.process.wait(10) == 1
 
 
-def test_an_order_that_nobody_understands_ends_it() -> None:
+@pytest.mark.parametrize("order", [b"{broken\n", b"[1]\n", b"{}\n"])
+def test_an_order_that_nobody_understands_ends_it(order: bytes) -> None:
     candidate = Deployer(free_port(), "new")
-    candidate._ours.sendall(b"{broken\n")
+    candidate._ours.sendall(order)
     assert candidate.process.wait(10) == 1

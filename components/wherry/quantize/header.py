@@ -1,7 +1,8 @@
 """Reads a GGUF file's tensor table and checks that the file is whole.
 
 `check` holds a file that was just written against what was meant; `verify` holds a file from
-elsewhere against its own table. What lies in the tensors only a digest can tell.
+elsewhere against its own table. A matrix of which nothing was written, a hole in the file, is found
+as well; whatever else lies in the tensors only a digest can tell.
 
 The form is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The gguf package
 reads it too, but takes seconds over a vocabulary that nobody asks for here.
@@ -28,6 +29,8 @@ _SIZES: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 1
 """Bytes of each scalar type by its number."""
 _ALIGNMENT: Final = 32
 """Of every tensor's first byte, unless the file says otherwise."""
+_READ_AT_ONCE: Final = 1 << 16
+"""Bytes; of nearly every tensor no more are read."""
 _MOST_DIMENSIONS: Final = 4
 _LONGEST_NAME: Final = 64
 """Both are ggml's."""
@@ -65,6 +68,8 @@ class Wanted:
     kind: int
     size: int
     """In bytes."""
+    zero: bool = False
+    """Whether every byte is zero, as that of an adapter's untrained half."""
 
 
 def check(path: Path, wanted: Mapping[str, Wanted]) -> None:
@@ -76,7 +81,7 @@ def check(path: Path, wanted: Mapping[str, Wanted]) -> None:
 
     Raises:
         FormatError: naming the first tensor that differs, or the size if the file is cut short
-            or has something behind its last tensor.
+            or has something behind its last tensor, or a tensor of zeros that should not be.
     """
     table = _read(path)
     found, end = table.entries, table.data
@@ -89,17 +94,21 @@ def check(path: Path, wanted: Mapping[str, Wanted]) -> None:
         end += tensor.size + -tensor.size % _ALIGNMENT
     if path.stat().st_size != end:
         raise _malformed(path, f"it has {path.stat().st_size} bytes, expected {end}")
+    filled = [name for name, tensor in wanted.items() if not tensor.zero]
+    _refuse_holes(path, {name: (found[name].start, wanted[name].size) for name in filled})
 
 
 def verify(path: Path) -> None:
-    """Checks a file from elsewhere: magic, tensor table, types, offsets, size.
+    """Checks a file from elsewhere: magic, tensor table, types, offsets, size, holes.
+
+    Biases and an adapter's halves may be zero; weights and norms of zeros let nothing through.
 
     Args:
         path: a GGUF file.
 
     Raises:
         FormatError: if a tensor is of an unknown type, lies where it cannot or is cut short, or
-            something lies before, between or behind the tensors.
+            something lies before, between or behind the tensors, or weights are zeros alone.
     """
     table = _read(path)
     if not table.entries:
@@ -108,6 +117,25 @@ def verify(path: Path) -> None:
     alignment = next(iter(table.entries.values())).alignment
     if path.stat().st_size not in (end, end + -end % alignment):
         raise _malformed(path, f"it has {path.stat().st_size} bytes, expected {end}")
+    weights = {name: one for name, one in table.entries.items() if name.endswith(".weight")}
+    _refuse_holes(
+        path, {name: (one.start, _size(path, name, one)) for name, one in weights.items()}
+    )
+
+
+def _refuse_holes(path: Path, spans: Mapping[str, tuple[int, int]]) -> None:
+    """Refuses tensors, given by first byte and size, of nothing but zeros."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for name, (start, size) in spans.items():
+            if not _written(data, start, start + size):
+                raise _malformed(path, f"{name} is {size} bytes of zeros")
+
+
+def _written(data: mmap.mmap, start: int, end: int) -> bool:
+    return any(
+        data[at : min(at + _READ_AT_ONCE, end)].strip(b"\0")
+        for at in range(start, end, _READ_AT_ONCE)
+    )
 
 
 def _checked_end(path: Path, table: _Table) -> int:

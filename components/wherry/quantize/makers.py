@@ -1,11 +1,11 @@
-"""Makes files of the types that llama.cpp and torchao run, each behind the same three calls."""
+"""Makes files of the types that llama.cpp and GPUs run, each behind the same three calls."""
 
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from wherry.quantize.settings import TORCHAO
+from wherry.quantize.settings import FOR_GPUS
 from wherry.quantize.step import Predictor, Renderer, file_name
 
 if TYPE_CHECKING:
@@ -69,34 +69,36 @@ class GgufMaker:
 
 
 @dataclass(frozen=True)
-class TorchaoMaker:
+class FolderMaker:
     """Makes folders for GPUs."""
 
     merged: Path
     """The folder of the unquantized model."""
+    importance: "Importance | None"
+    """By transformers' names."""
     threads: int
     format: Literal["transformers"] = "transformers"
-    engine: str = "torchao"
+    engine: str = "compressed-tensors"
 
     def write(self, folder: Path, kind: str) -> Path:
         """Writes a folder for transformers and vLLM."""
-        from wherry.quantize.adapters import torchao
+        from wherry.quantize.adapters import compressed_tensors
 
-        return torchao.write(self.merged, folder, kind)
+        return compressed_tensors.write(self.merged, folder, kind, self.importance)
 
     def model(self, file: Path, context: int) -> AbstractContextManager[Predictor]:  # noqa: ARG002  # the same call
         """Opens a folder in transformers."""
-        from wherry.quantize.adapters.torchao import QuantizedModel
+        from wherry.quantize.adapters.compressed_tensors import QuantizedModel
 
         return closing(QuantizedModel(file.parent, threads=self.threads))
 
     def renderer(self, file: Path) -> AbstractContextManager[Renderer]:
         """Opens the folder's own template and tokenizer."""
-        from wherry.quantize.adapters.torchao import QuantizedModel
+        from wherry.quantize.adapters.compressed_tensors import QuantizedModel
 
         return closing(QuantizedModel(file.parent, threads=self.threads))
 
 
 def is_gguf(kind: str) -> bool:
     """Tells whether llama.cpp runs this type."""
-    return kind not in TORCHAO
+    return kind not in FOR_GPUS

@@ -77,9 +77,9 @@ def _require_libraries(settings: QuantizeSettings) -> None:
         import wherry.quantize.adapters.transformers  # only to see that it can be
 
         if not all(map(is_gguf, settings.tried)):
-            import wherry.quantize.adapters.torchao  # noqa: F401  # likewise
+            import wherry.quantize.adapters.compressed_tensors  # noqa: F401  # likewise
     except ModuleNotFoundError as error:
-        extra = "gpu" if (error.name or "").startswith("torchao") else "quantize"
+        extra = "gpu" if (error.name or "").startswith("compressed_tensors") else "quantize"
         raise ExtraMissingError(
             f"Quantizing needs {error.name}, which is not installed.",
             remedy=f'Run: pip install "wherry[{extra}]"',

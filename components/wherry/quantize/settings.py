@@ -46,15 +46,15 @@ LIMITS: Final = {
     "INT4": _FOUR_BITS,
 }
 """The file types that can be made, with what is asked of each: llama.cpp's by its names, then
-``INT8`` and ``INT4`` for GPUs, by torchao.
+``INT8`` and ``INT4`` for GPUs, by compressed-tensors.
 
 Two to five times what a tuned 135M model showed where it had not suffered: KL 9e-6, 0.006,
 0.017 and 0.11 for F16, Q8_0, Q6_K and Q4_K_M. Small models suffer more than large ones.
 """
-TORCHAO: Final = ("INT8", "INT4")
+FOR_GPUS: Final = ("INT8", "INT4")
 """Types for GPUs, weights alone: folders for transformers and vLLM."""
 SMALLEST: Final = "smallest that passes"
-_IMPORTANCE_UNUSED: Final = ("F16", "BF16", "Q8_0", *TORCHAO)
+_IMPORTANCE_UNUSED: Final = ("F16", "BF16", "Q8_0", "INT8")
 _LADDER_ROWS: Final = 64
 _LADDER_RUNS: Final = 3
 
@@ -105,8 +105,8 @@ class QuantizeSettings:
     importance_split: str = "train"
     """The data split whose rows show which weights matter."""
     importance_rows: int = 128
-    """Rows behind the importance matrix that all types narrower than Q8_0 are made with; 0 for no
-    matrix."""
+    """Rows behind the importance matrix that all types narrower than Q8_0 and INT8 are made with; 0
+    for no matrix."""
     threads: int = 0
     """CPU threads; 0 means all that this process may use."""
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Final, Literal
 
 from wherry.contracts import (
@@ -20,7 +21,7 @@ from wherry.contracts import (
     digest_bytes,
     digest_file,
 )
-from wherry.contracts.dataset import DATASET_NAME
+from wherry.contracts.dataset import DATASET_NAME, read_rows
 from wherry.contracts.errors import FormatError
 from wherry.contracts.parity import Comparison
 from wherry.progress import Report
@@ -36,7 +37,7 @@ from wherry.quantize.ladder import (
     single_tokens,
     superseded,
 )
-from wherry.quantize.makers import GgufMaker, Maker, TorchaoMaker, is_gguf
+from wherry.quantize.makers import FolderMaker, GgufMaker, Maker, is_gguf
 from wherry.quantize.settings import QuantizeSettings
 from wherry.quantize.step import (
     Renderer,
@@ -109,12 +110,17 @@ class Rows:
         """Re-hashes the data set and reads what is needed of it."""
         Manifest.verified(dataset)
         data = Dataset.read(dataset / DATASET_NAME)
-        rows = data.rows(dataset, settings.split)
-        weighed = data.rows(dataset, settings.importance_split) if settings.weighed else []
+
+        def first(split: str, count: int) -> list[Row]:
+            # No further: a split may hold more than fits into memory.
+            return list(islice(read_rows(dataset / data.split(split).file), count))
+
+        rows = first(settings.split, max(settings.rows, settings.scored_rows))
+        weighed = settings.importance_rows if settings.weighed else 0
         return cls(
             rows[: settings.rows],
             rows[: settings.scored_rows],
-            weighed[: settings.importance_rows],
+            first(settings.importance_split, weighed) if weighed else [],
             data.labels,
             data.split(settings.split).digest,
         )
@@ -285,9 +291,8 @@ def _types(work: _Work, source: "Source | None") -> Found:
         agreement = work.agreement(renderer)
     comparisons = (*made, *converted, compared)
     seen = Seen(len(work.rows.compared), agreement, comparisons, _losses(rung, compared))
-    weights = climb.gguf.importance if climb.gguf else None
     lossless = climb.judge.reference
-    return Found(seen, rung, maker.format, climb.rungs, lossless, reference, weights)
+    return Found(seen, rung, maker.format, climb.rungs, lossless, reference, climb.importance)
 
 
 def _losses(rung: Rung, compared: Comparison) -> tuple[str, ...]:
@@ -303,7 +308,7 @@ class _Climb:
     asked: Questions
     judge: Judge
     gguf: GgufMaker | None
-    torchao: TorchaoMaker | None
+    folders: FolderMaker | None
     rungs: list[Rung]
     compared: dict[str, Comparison]
 
@@ -311,18 +316,25 @@ class _Climb:
     def begun(cls, work: _Work, source: "Source | None", asked: Questions) -> "_Climb":
         """Prepares what all types share: names, weights, importance."""
         judge_ = Judge(asked.lossless(work.tuned), work.settings)
-        gguf = _gguf_maker(work, source) if source else None
-        torchao = None
+        importance = work.importance()
+        gguf = _gguf_maker(work, source, importance) if source else None
+        folders = None
         if not all(map(is_gguf, work.settings.tried)):
-            torchao = TorchaoMaker(work.scratch / "merged", work.settings.threads)
-            work.tuned.save(torchao.merged)
-        return cls(work, asked, judge_, gguf, torchao, [], {})
+            folders = FolderMaker(work.scratch / "merged", importance, work.settings.threads)
+            work.tuned.save(folders.merged)
+        return cls(work, asked, judge_, gguf, folders, [], {})
 
     def maker(self, kind: str) -> Maker:
         """Gives what makes a type."""
-        maker = self.gguf if is_gguf(kind) else self.torchao
+        maker = self.gguf if is_gguf(kind) else self.folders
         assert maker is not None, kind  # noqa: S101  # begun() made it for every type tried
         return maker
+
+    @property
+    def importance(self) -> "Importance | None":
+        """What narrow types were made with, by the names of those that were tried."""
+        maker = self.gguf or self.folders
+        return maker.importance if maker else None
 
     def converted(self) -> tuple[Reference, list[Comparison]]:
         """Holds the unquantized file against the merged model, and removes it."""
@@ -367,16 +379,18 @@ class _Climb:
         # A GPU's figures depend on the server, which is not part of the folder.
         if not prompts or not is_gguf(kind):
             return Speed()
-        from wherry.quantize.adapters.speed import measure
+        from wherry.llama_server import DECODED, measure
 
-        return measure(file, prompts, threads=self.work.settings.threads)
+        asked = [{"prompt": tokens} for tokens in prompts]
+        room = max(map(len, prompts)) + DECODED + 1
+        cost = measure(file, asked, context=room, threads=self.work.settings.threads)
+        return Speed(median(cost.first_token), median(cost.decode_speed), cost.peak_memory)
 
 
-def _gguf_maker(work: _Work, source: "Source") -> GgufMaker:
+def _gguf_maker(work: _Work, source: "Source", found: "Importance | None") -> GgufMaker:
     from wherry.quantize.adapters import gguf_file
 
     tensors = gguf_file.to_gguf(work.tuned.tensors(), source)
-    found = work.importance()
     named = None if found is None else {source.named(old): found[old] for old in found}
     return GgufMaker(work.pair.origin.name, source, tensors, named, work.settings.threads)
 

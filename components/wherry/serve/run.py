@@ -130,9 +130,6 @@ def _load(model: Path, settings: ServeSettings) -> tuple[Digest, Engine]:
             f"expected {settings.expect_template}.",
             remedy="Quantize the model again with the template that it was trained with.",
         )
-    # Waiting threads sleep instead of spinning: beside another busy process on two cores, two
-    # spinning threads answer five times slower than one. libgomp reads it when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from wherry.serve.adapters.llama import LlamaEngine
 
     return digest, LlamaEngine(model, settings)

@@ -13,6 +13,9 @@ MAX_BODY_BYTES: Final = 1 << 20
 MAX_INSTANCES: Final = 64
 """Prompts of one predict or infer request."""
 
+MAX_WAITING: Final = 256
+"""Prompts that wait for a slot; one more is refused, so that nobody waits for ever."""
+
 T = TypeVar("T")
 Json = dict[str, Any]
 Emit = Callable[[Json], bool]

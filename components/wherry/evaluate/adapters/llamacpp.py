@@ -1,32 +1,19 @@
-"""Asks a GGUF file through llama.cpp's server, as serving does, and measures what that costs.
-
-Run as ``python -m wherry.evaluate.adapters.llamacpp`` it is the process that is measured.
-"""
+"""Asks a GGUF file through llama.cpp's server, as serving does, and measures what that costs."""
 
 import json
 import math
-import os
 import secrets
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-# Waiting threads sleep instead of spinning: with another busy process on two cores, two
-# spinning threads answer five times slower than one. libgomp reads it when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import msgspec
-import xllamacpp
 
-import wherry
+from wherry import llama_server
 from wherry.contracts import Digest, Message, digest_bytes
-from wherry.contracts.errors import DataError, FormatError, TemplateError
+from wherry.contracts.errors import DataError, TemplateError
 from wherry.evaluate.step import Answer, Speed, refuse_ambiguous
 from wherry.progress import Report
 
@@ -45,8 +32,6 @@ _VANISHED: Final = 1e-45
 """The smallest share that float32 holds."""
 _VOCABULARY: Final = 1 << 20
 """More tokens than any vocabulary has."""
-_DECODED: Final = 24
-"""Tokens decoded for one measurement of speed."""
 
 
 class LlamaCppAnswerer:
@@ -231,16 +216,9 @@ class _Server:
 
     def __init__(self, file: Path, *, slots: int, context: int, threads: int) -> None:
         self._key = secrets.token_hex(32)
-        parameters = _parameters(slots, context, threads or len(os.sched_getaffinity(0)))
-        parameters.model.path = str(file)
-        # It opens a port of its own on the loopback; only who knows this key is served.
-        parameters.api_keys = [self._key]
-        try:
-            self._server = xllamacpp.Server(parameters)
-        except RuntimeError as error:
-            raise FormatError(
-                f"llama.cpp cannot load {file.name}: {error}.", remedy="Make the file again."
-            ) from error
+        self._server = llama_server.start(
+            file, key=self._key, slots=slots, context=context, threads=threads
+        )
         # A server that is dropped before its loop runs waits for that loop for ever.
         self._server.handle_completions({"prompt": "a", "n_predict": 1})
 
@@ -299,33 +277,6 @@ class _Server:
         return reply
 
 
-def _parameters(slots: int, context: int, threads: int) -> xllamacpp.CommonParams:
-    parameters = xllamacpp.CommonParams()
-    parameters.n_parallel = slots
-    # llama.cpp divides its context among the slots.
-    parameters.n_ctx = context * slots
-    parameters.cpuparams.n_threads = threads
-    parameters.cpuparams_batch.n_threads = threads
-    parameters.verbosity = 1  # errors alone
-    parameters.fit_params = False
-    parameters.warmup = False
-    # Its default keeps up to 8 GiB of old prompts.
-    parameters.cache_ram_mib = 0
-    parameters.endpoint_slots = False
-    parameters.ui = False
-    return parameters
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What the measured process is told."""
-
-    file: str
-    prompts: list[list[Message]]
-    context: int
-    threads: int
-
-
 def measure(
     file: Path, prompts: Sequence[Sequence[Message]], *, context: int, threads: int
 ) -> Speed:
@@ -344,46 +295,6 @@ def measure(
     Raises:
         FormatError: if the process fails.
     """
-    job = _Job(str(file), [list(prompt) for prompt in prompts], context, threads)
-    package = Path(wherry.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "wherry.evaluate.adapters.llamacpp"],
-        input=msgspec.json.encode(job),
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *sys.path])},
-    )
-    if done.returncode:
-        raise FormatError(
-            f"Measuring {file.name} failed: {done.stderr.decode(errors='replace')[-500:].strip()}",
-            remedy="Make the file again; report it if it loads elsewhere.",
-        )
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Speed)
-
-
-def _measured(job: _Job) -> Speed:
-    server = _Server(Path(job.file), slots=1, context=job.context, threads=job.threads)
-    server.chat(job.prompts[0], max_tokens=1)  # pages the weights in
-    first_token, decode_speed = [], []
-    for prompt in job.prompts:
-        started = time.perf_counter()
-        server.chat(prompt, max_tokens=1, cache_prompt=False)
-        first_token.append(1000 * (time.perf_counter() - started))
-        reply = server.chat(prompt, max_tokens=_DECODED, ignore_eos=True)
-        decode_speed.append(float(reply["timings"]["predicted_per_second"]))
-    return Speed(tuple(first_token), tuple(decode_speed), _peak_memory())
-
-
-def _peak_memory() -> int | None:
-    """Reads the kernel's high-water mark; getrusage's counts the parent's memory too."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return 1024 * int(marks[0]) if marks else None
-
-
-if __name__ == "__main__":
-    told = msgspec.json.decode(sys.stdin.buffer.read(), type=_Job)
-    print(msgspec.json.encode(_measured(told)).decode())
+    requests = [{"messages": [*map(msgspec.structs.asdict, prompt)]} for prompt in prompts]
+    cost = llama_server.measure(file, requests, context=context, threads=threads)
+    return Speed(cost.first_token, cost.decode_speed, cost.peak_memory)

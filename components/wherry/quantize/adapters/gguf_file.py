@@ -34,8 +34,9 @@ _OWN_KEYS: Final = (
     "general.alignment",  # we write the default
     "general.file_type",
     "general.quantization_version",
+    "quantize.imatrix.",  # tells of the matrix that the source was made with, not of ours
 )
-"""Metadata that the writer makes itself."""
+"""Metadata that the writer makes itself, or that is not true of what it writes."""
 _ROPE_TABLES: Final = (
     "rope_freqs.weight",
     "rope_factors_long.weight",
@@ -57,7 +58,7 @@ class Source:
 
         Raises:
             FormatError: if there is not exactly one, it is not whole, or of an architecture
-                that cannot be written.
+                that cannot be written, such as one of experts.
         """
         files = sorted(folder.glob("*.gguf"))
         if len(files) != 1:
@@ -73,12 +74,17 @@ class Source:
                 f"The base's architecture {source.architecture!r} cannot be written as GGUF yet.",
                 remedy=f"Use a base of one of: {', '.join(FAMILIES)}.",
             )
+        _check_hyperparameters(source)
         return source
 
     def value(self, key: str) -> Any:
-        """Gives a metadata value, or None."""
+        """Gives a metadata value, or None.
+
+        Raises:
+            FormatError: if it is a text that is not UTF-8.
+        """
         field = self.reader.get_field(key)
-        return None if field is None else field.contents()
+        return None if field is None else _contents(field)
 
     @property
     def architecture(self) -> str:
@@ -117,6 +123,23 @@ class Source:
             tensor.name: tuple(int(n) for n in reversed(tensor.shape))
             for tensor in self.reader.tensors
         }
+
+
+def _check_hyperparameters(source: Source) -> None:
+    """Refuses a source that lacks what conversion asks of it, before minutes are spent."""
+    name = source.architecture
+    if experts := source.value(f"{name}.expert_count"):
+        raise FormatError(
+            f"The base has {experts} experts a layer; models of experts cannot be written as GGUF "
+            "yet.",
+            remedy="Use a dense base.",
+        )
+    for key in (f"{name}.block_count", f"{name}.attention.head_count"):
+        if not isinstance(found := source.value(key), int) or found < 1:
+            raise FormatError(
+                f"{source.path.name} says {key}={found!r}, expected a whole number of at least 1.",
+                remedy="Take the base from a whole GGUF file.",
+            )
 
 
 def to_gguf(weights: Tensors, source: Source) -> dict[str, NDArray[np.float32]]:
@@ -184,7 +207,7 @@ def write(
         kind = gguf.GGMLQuantizationType[label]
         data = encode(values, label, (importance or {}).get(name))
         writer.add_tensor(name, data, raw_dtype=kind)
-        meant[name] = Wanted(values.shape, kind.value, data.nbytes)
+        meant[name] = Wanted(values.shape, kind.value, data.nbytes, zero=not data.any())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -194,11 +217,21 @@ def write(
 
 def _copy_metadata(writer: gguf.GGUFWriter, source: Source, quantization: str) -> None:
     for key, field in source.reader.fields.items():
-        if not key.startswith(_OWN_KEYS):
-            kind, *inner = field.types
-            writer.add_key_value(key, field.contents(), kind, inner[-1] if inner else None)
+        kind, *inner = field.types
+        # The writer refuses an empty list, which says no more than none.
+        if not key.startswith(_OWN_KEYS) and (inner or kind != gguf.GGUFValueType.ARRAY):
+            writer.add_key_value(key, _contents(field), kind, inner[-1] if inner else None)
     writer.add_file_type(_FILE_TYPES[quantization])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _contents(field: gguf.ReaderField) -> Any:
+    try:
+        return field.contents()
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"The GGUF file's {field.name} is not UTF-8: {error}.", remedy="Take the base again."
+        ) from error
 
 
 def _reader(path: Path) -> gguf.GGUFReader:

@@ -13,12 +13,12 @@ from typing import Any
 import gguf
 import msgspec
 import numpy as np
-import xllamacpp
 from numpy.typing import NDArray
 
 from wherry.contracts import Message
 from wherry.contracts.errors import FormatError, TemplateError
 from wherry.llama import LIBRARY, POINTER, changed, complaints, decode, load_model, open_context
+from wherry.llama_server import start
 from wherry.quantize.step import Logits, Rendered, Sample
 
 
@@ -160,14 +160,7 @@ class GgufRenderer:
 
     def __init__(self, file: Path) -> None:
         self._key = secrets.token_hex(32)
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(file)
-        parameters.n_ctx, parameters.n_parallel = 256, 1
-        parameters.warmup = parameters.fit_params = parameters.ui = False
-        parameters.verbosity = 1  # errors alone
-        # It opens a port of its own on the loopback; only who knows this key is served.
-        parameters.api_keys = [self._key]
-        self._server: Any = xllamacpp.Server(parameters)
+        self._server = start(file, key=self._key, slots=1, context=256, threads=0)
         # A server that is dropped before its loop runs waits for that loop for ever.
         self._server.handle_completions({"prompt": "a", "n_predict": 1})
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import gguf
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from wherry.contracts.errors import FormatError
 from wherry.quantize.families import FAMILIES, Metadata
@@ -65,7 +65,8 @@ def write(path: Path, adapter: Path, target: Target) -> None:
     meant = {}
     for name, values in _tensors(adapter, config, target).items():
         writer.add_tensor(name, values)
-        meant[name] = Wanted(values.shape, gguf.GGMLQuantizationType.F32.value, values.nbytes)
+        kind = gguf.GGMLQuantizationType.F32.value
+        meant[name] = Wanted(values.shape, kind, values.nbytes, zero=not values.any())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -80,6 +81,8 @@ def _config(adapter: Path) -> dict[str, Any]:
     for name, wanted in _PLAIN.items():
         if config.get(name) not in (wanted, None, []):
             raise _refused(f"made with {name}={config[name]!r}")
+    if not config.get("lora_alpha"):  # llama.cpp would take it for 'unscaled'
+        raise _refused("made with lora_alpha=0")
     return config
 
 
@@ -102,7 +105,8 @@ def _tensors(
         name = target.named(f"{module}.weight")
         if name not in target.shapes or name.startswith("token_embd"):
             raise _refused(f"of {module}, which the base's file has no matrix for")
-        values = np.ascontiguousarray(weights[key], np.float32)
+        # Through torch: numpy has no bfloat16, in which many adapters are kept.
+        values = weights[key].float().numpy()
         if half == "A.weight":
             made[f"{name}.lora_a"] = values
         else:

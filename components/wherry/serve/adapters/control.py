@@ -56,7 +56,7 @@ class Control:
                     if json.loads(line)["do"] == "detach":
                         return True
                     self._on_listen()
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         return False
 

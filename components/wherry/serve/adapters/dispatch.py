@@ -3,9 +3,9 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from wherry.serve.step import Engine, Json, RequestError
+from wherry.serve.step import MAX_WAITING, Engine, Json, RequestError
 
 Put = Callable[[Json | Exception | None], bool]
 
@@ -20,6 +20,8 @@ class ThreadDispatcher:
 
     def __init__(self, engine: Engine, slots: int) -> None:
         self._engine = engine
+        self._room = slots + MAX_WAITING
+        self._taken = 0
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
         self._lock = threading.Lock()
         self._running = 0
@@ -30,7 +32,12 @@ class ThreadDispatcher:
         return self._running > 0
 
     async def chunks(self, request: Json) -> AsyncIterator[Json]:
-        """Gives the chunks of an answer; a reader who leaves early stops the generation."""
+        """Gives the chunks of an answer; a reader who leaves early stops the generation.
+
+        Raises:
+            RequestError: before the first chunk, if the engine refuses the request or too many
+                wait already.
+        """
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Json | Exception | None] = asyncio.Queue()
         stopped = threading.Event()
@@ -39,7 +46,7 @@ class ThreadDispatcher:
             loop.call_soon_threadsafe(queue.put_nowait, item)
             return stopped.is_set()
 
-        self._pool.submit(self._work, request, put, stopped)
+        work = self._submitted(request, put, stopped)
         try:
             while (item := await queue.get()) is not None:
                 if isinstance(item, Exception):
@@ -47,6 +54,21 @@ class ThreadDispatcher:
                 yield item
         finally:
             stopped.set()
+            work.cancel()  # it may wait in line still
+
+    def _submitted(self, request: Json, put: Put, stopped: threading.Event) -> Future[None]:
+        with self._lock:
+            if self._taken >= self._room:
+                message = f"{MAX_WAITING} requests wait already; try again later."
+                raise RequestError(message, status=503, code="overloaded")
+            self._taken += 1
+        work = self._pool.submit(self._work, request, put, stopped)
+        work.add_done_callback(self._left)
+        return work
+
+    def _left(self, _: Future[None]) -> None:
+        with self._lock:
+            self._taken -= 1
 
     def _work(self, request: Json, put: Put, stopped: threading.Event) -> None:
         with self._lock:

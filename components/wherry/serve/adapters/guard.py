@@ -1,5 +1,6 @@
 """What every request passes first: size, kind, and an end that is always an answer."""
 
+import asyncio
 import json
 import logging
 import time
@@ -20,6 +21,9 @@ _KINDS: Final = ("application/json", "application/cloudevents+json", "applicatio
 
 _DISCARDED_BYTES: Final = 64 * MAX_BODY_BYTES
 """A client reads an answer only once it has sent its body; beyond this it is cut off."""
+
+_LEFT: Final = 499
+"""Stands in the metrics for a client that left before it was answered, as in nginx's."""
 
 _log: Final = logging.getLogger("wherry.serve")
 
@@ -46,13 +50,17 @@ class Guard:
         started = time.monotonic()
         answer = _Answer(send, self._drain)
         try:
-            await self._app(scope, await _checked(scope, receive), answer.send)
+            if scope["method"] == "POST":
+                body = await _checked(scope, receive)
+                await _while_there(self._app, scope, body, receive, answer)
+            else:
+                await self._app(scope, receive, answer.send)
         except RequestError as error:
             await answer.refuse(error)
         except Exception:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             await answer.refuse(RequestError("The server failed; its log says why.", status=500))
-        self._observe(scope["path"], answer.status, time.monotonic() - started)
+        self._observe(scope["path"], answer.status or _LEFT, time.monotonic() - started)
 
 
 class _Answer:
@@ -62,12 +70,16 @@ class _Answer:
         self._send = send
         self._drain = drain
         self.status = 0
+        self.whole = False
+        """Whether the last part is out."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._drain.active:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
+        elif message["type"] == "http.response.body":
+            self.whole = not message.get("more_body")
         await self._send(message)
 
     async def refuse(self, error: RequestError) -> None:
@@ -79,14 +91,34 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": body})
 
 
-async def _checked(scope: Message, receive: Receive) -> Receive:
-    """Reads the body of a POST, and gives a `receive` that hands it on in one piece.
+async def _while_there(
+    app: Application, scope: Message, body: bytes, receive: Receive, answer: _Answer
+) -> None:
+    """Has a POST answered, unless its client leaves before: then nobody works for it any longer."""
+    # Behind a body there comes nothing but word that the client has left, or has its answer.
+    gone = asyncio.ensure_future(receive())
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await asyncio.shield(gone)
+
+    work = asyncio.ensure_future(app(scope, replay, answer.send))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if work.done() or answer.whole:
+            await work
+    finally:
+        gone.cancel()
+        work.cancel()
+        await asyncio.wait((work,))
+
+
+async def _checked(scope: Message, receive: Receive) -> bytes:
+    """Reads the body of a POST.
 
     Raises:
         RequestError: if it is too long or of a kind that is not JSON.
     """
-    if scope["method"] != "POST":
-        return receive
     body = await _read(receive)
     if len(body) > MAX_BODY_BYTES:
         raise RequestError(f"The body is longer than {MAX_BODY_BYTES} bytes.", status=413)
@@ -95,12 +127,7 @@ async def _checked(scope: Message, receive: Receive) -> Receive:
         raise RequestError(
             f"The content type must be application/json, got {kind or 'none'}.", status=415
         )
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return replay
+    return body
 
 
 async def _read(receive: Receive) -> bytes:

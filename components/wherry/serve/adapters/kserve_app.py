@@ -150,7 +150,12 @@ class _TextModel(Model):  # type: ignore[misc] # KServe has its users inherit
         return InferResponse(response_id=name, model_name=self.name, infer_outputs=[output])
 
     async def _texts(self, requests: Sequence[Json]) -> list[str]:
-        return list(await asyncio.gather(*map(self._text, requests)))
+        texts = [asyncio.ensure_future(self._text(request)) for request in requests]
+        try:
+            return list(await asyncio.gather(*texts))
+        finally:
+            for text in texts:  # one that is refused ends the others: nobody would read them
+                text.cancel()
 
     async def _text(self, request: Json) -> str:
         return answer_text(await anext(self._dispatcher.chunks(request)))
@@ -193,13 +198,16 @@ def _answer_errors_alike(app: FastAPI) -> None:
         failure = error if isinstance(error, RequestError) else _as_request_error(error)
         return JSONResponse(failure.body, failure.status)
 
-    for kind in (RequestError, InvalidInput, ModelNotFound, RequestValidationError, HTTPException):
+    known = (RequestError, InvalidInput, ModelNotFound, RequestValidationError, HTTPException)
+    for kind in (*known, NotImplementedError):
         app.add_exception_handler(kind, refused)
 
 
 def _as_request_error(error: Exception) -> RequestError:
     if isinstance(error, HTTPException):
         return RequestError(str(error.detail), status=error.status_code)
+    if isinstance(error, NotImplementedError):  # KServe's explain, of which this model has none
+        return RequestError(str(error), status=501)
     if isinstance(error, ModelNotFound):
         return RequestError(str(error), status=404, code="model_not_found")
     if isinstance(error, RequestValidationError):

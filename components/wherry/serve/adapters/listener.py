@@ -154,11 +154,12 @@ class _Group:
         self._drain = drain
         self._listeners: list[_Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending = False
 
     def obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self.end)
         loop.add_signal_handler(signal.SIGUSR1, self.leave)
 
     async def open(self, listening: socket.socket) -> None:
@@ -172,6 +173,7 @@ class _Group:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         listener = _Listener(config)
+        listener.should_exit = self._ending  # the order to listen may come after that to end
         task = asyncio.create_task(listener.serve(sockets=[listening]))
         self._listeners.append(listener)
         self._tasks.append(task)
@@ -181,11 +183,27 @@ class _Group:
             await task  # raises why it could not listen
 
     async def finished(self) -> None:
-        await asyncio.gather(*self._tasks)
+        # Asked anew: the public socket is opened while this waits for the private one.
+        while not all(task.done() for task in self._tasks):
+            await asyncio.gather(*self._tasks)
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Stops at once; what is under way has seconds, though it was promised a minute."""
+        self._stop()
+        if self._drain.active:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cut_off)
+
+    def _stop(self) -> None:
+        self._ending = True
         for listener in self._listeners:
             listener.should_exit = True
+
+    def _cut_off(self) -> None:
+        for state in (listener.server_state for listener in self._listeners):
+            for task in state.tasks:
+                task.cancel()
+            for connection in list(state.connections):
+                connection.transport.abort()
 
     def leave(self) -> None:
         """Accepts nobody new, answers who is connected, then stops."""
@@ -197,7 +215,7 @@ class _Group:
                 for each in server.sockets:
                     _steer_to_successor(each)
                 loop.call_later(_ACCEPT_SECONDS, server.close)
-        loop.call_later(_IDLE_SECONDS, self.stop)
+        loop.call_later(_IDLE_SECONDS, self._stop)
 
 
 def _steer_to_successor(listening: Any) -> None:

@@ -1,19 +1,14 @@
 """llama.cpp as the engine, through xllamacpp, in this process."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
-import xllamacpp
-
-from wherry.contracts.errors import FormatError
+from wherry import llama_server
 from wherry.serve.settings import ServeSettings
 from wherry.serve.step import Emit, Json, RequestError
 
 _TOO_LONG: Final = "exceed_context_size_error"
-_ONLY_ERRORS: Final = 1
-"""llama.cpp's verbosity: a line for each request would fill the log."""
 
 
 class LlamaEngine:
@@ -28,14 +23,13 @@ class LlamaEngine:
     """
 
     def __init__(self, model: Path, settings: ServeSettings) -> None:
-        try:
-            self._server = xllamacpp.Server(_parameters(model, settings))
-        except RuntimeError as error:
-            raise FormatError(
-                f"llama.cpp cannot load {model}: its tensors are damaged, incomplete "
-                "or of an architecture that it does not know.",
-                remedy="Make or fetch the file again; llama.cpp wrote the cause to the log.",
-            ) from error
+        self._server = llama_server.start(
+            model,
+            key=secrets.token_hex(32),
+            slots=settings.parallel,
+            context=settings.context,
+            threads=settings.threads,
+        )
 
     def chat(self, request: Json, emit: Emit) -> None:
         """Answers one request, chunk by chunk if it asks for a stream.
@@ -70,30 +64,3 @@ def _refusal(error: Json) -> RequestError:
             code="context_length_exceeded",
         )
     return RequestError(str(error["message"]), status=int(error.get("code", 500)))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: the cores that a container grants
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _parameters(model: Path, settings: ServeSettings) -> xllamacpp.CommonParams:
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(model)
-    parameters.n_parallel = settings.parallel
-    # llama.cpp divides its context among the slots.
-    parameters.n_ctx = settings.context * settings.parallel
-    threads = settings.threads or _cores()
-    parameters.cpuparams.n_threads = threads
-    parameters.cpuparams_batch.n_threads = threads
-    parameters.verbosity = _ONLY_ERRORS
-    parameters.fit_params = False
-    parameters.warmup = False
-    # Its default keeps up to 8 GiB of old prompts.
-    parameters.cache_ram_mib = 0
-    # The library opens a port of its own on the loopback; only who knows this key is served.
-    parameters.api_keys = [secrets.token_hex(32)]
-    parameters.endpoint_slots = False
-    parameters.ui = False
-    return parameters

@@ -121,7 +121,7 @@ class LlamaCppRaw:
         found: dict[int, Scored] = {}
         for number in sorted(range(len(pairs)), key=lambda number: sum(pairs[number], ())):
             found[number] = self._score(*pairs[number])
-            report.progress(len(found), len(pairs))
+            report.progress(len(found), len(pairs), "texts scored")
         return [found[number] for number in range(len(pairs))]
 
     def _score(self, context: Tokens, rest: Tokens) -> Scored:
@@ -145,7 +145,7 @@ class LlamaCppRaw:
         found: list[str] = []
         for prompt in prompts:
             found.append(self._complete(prompt, max_tokens, stop))
-            report.progress(len(found), len(prompts))
+            report.progress(len(found), len(prompts), "texts continued")
         return found
 
     def _complete(self, prompt: Tokens, max_tokens: int, stop: Sequence[str]) -> str:

@@ -1,0 +1,165 @@
+"""llama.cpp's server in a process of ours: how it is started, and what a file costs to run in it.
+
+Run as ``python -m wherry.llama_server`` it is the process that is measured.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+# Waiting threads sleep instead of spinning: with another busy process on two cores, two
+# spinning threads answer five times slower than one. libgomp reads it when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import msgspec
+import xllamacpp
+
+import wherry
+from wherry.contracts.errors import FormatError
+
+Request = Mapping[str, Any]
+"""What is asked: ``{"messages": …}``, or ``{"prompt": tokens}``."""
+
+DECODED: Final = 24
+"""Tokens decoded for one measurement of speed."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a file costs to run, measured in a process of its own."""
+
+    first_token: tuple[float, ...]
+    """Milliseconds from request to first token, one a run, nothing cached."""
+    decode_speed: tuple[float, ...]
+    """Tokens a second after the first, one a run."""
+    peak_memory: int | None
+    """Largest resident memory of that process in bytes; None where it cannot be read."""
+
+
+def start(file: Path, *, key: str, slots: int, context: int, threads: int) -> Any:
+    """Loads a file into llama.cpp's server, as every process of ours does.
+
+    Args:
+        file: the model.
+        key: the server opens a port of its own on the loopback; only who knows this is served.
+        slots: requests answered at once.
+        context: room for each one's prompt and answer, in tokens.
+        threads: CPU threads; 0 for all that this process may use.
+
+    Raises:
+        FormatError: if llama.cpp cannot load the file.
+    """
+    made = xllamacpp.CommonParams()
+    made.model.path = str(file)
+    made.api_keys = [key]
+    made.n_parallel = slots
+    # llama.cpp divides its context among the slots.
+    made.n_ctx = context * slots
+    made.cpuparams.n_threads = made.cpuparams_batch.n_threads = threads or _cores()
+    made.verbosity = 1  # errors alone: a line for each request would fill the log
+    made.fit_params = made.warmup = made.ui = made.endpoint_slots = False
+    # Its default keeps up to 8 GiB of old prompts.
+    made.cache_ram_mib = 0
+    try:
+        return xllamacpp.Server(made)
+    except RuntimeError as error:
+        raise FormatError(
+            f"llama.cpp cannot load {file}: its tensors are damaged, incomplete or of an "
+            f"architecture that it does not know, or {slots} contexts of {context} tokens do not "
+            "fit into memory.",
+            remedy="Make or fetch the file again; llama.cpp wrote the cause to the log.",
+        ) from error
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux: the cores that a container grants
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the measured process is told."""
+
+    file: str
+    requests: list[dict[str, Any]]
+    context: int
+    threads: int
+
+
+def measure(file: Path, requests: Sequence[Request], *, context: int, threads: int) -> Cost:
+    """Measures a GGUF file's speed and memory in a fresh process that does nothing else.
+
+    Args:
+        file: the model.
+        requests: one a run, at least one; each answer starts with nothing cached.
+        context: of the one slot, in tokens: the longest request and `DECODED` more.
+        threads: CPU threads; 0 for all that this process may use.
+
+    Returns:
+        Times of each run. The memory is that of the whole process: Python, llama.cpp, the
+        weights that were touched, the cache of one slot.
+
+    Raises:
+        FormatError: if the process fails.
+    """
+    job = _Job(str(file), [dict(request) for request in requests], context, threads)
+    package = Path(wherry.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "wherry.llama_server"],
+        input=msgspec.json.encode(job),
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *sys.path])},
+    )
+    if done.returncode:
+        raise FormatError(
+            f"Measuring {file.name} failed: {done.stderr.decode(errors='replace')[-500:].strip()}",
+            remedy="Make the file again; report it if it loads elsewhere.",
+        )
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Cost)
+
+
+def _measured(job: _Job) -> Cost:
+    told = {"slots": 1, "context": job.context, "threads": job.threads}
+    server = start(Path(job.file), key=secrets.token_hex(32), **told)
+    _asked(server, job.requests[0], 1)  # pages the weights in
+    first_token, decode_speed = [], []
+    for request in job.requests:
+        started = time.perf_counter()
+        _asked(server, request, 1, cache_prompt=False)
+        first_token.append(1000 * (time.perf_counter() - started))
+        reply = _asked(server, request, DECODED, ignore_eos=True)
+        decode_speed.append(float(reply["timings"]["predicted_per_second"]))
+    return Cost(tuple(first_token), tuple(decode_speed), _peak_memory())
+
+
+def _asked(server: Any, request: Request, tokens: int, **options: Any) -> dict[str, Any]:
+    handle = server.handle_completions
+    if "messages" in request:
+        handle = server.handle_chat_completions
+    reply: dict[str, Any] = handle({**request, "temperature": 0.0, "max_tokens": tokens, **options})
+    if "error" in reply:
+        raise SystemExit(str(reply["error"]["message"]))
+    return reply
+
+
+def _peak_memory() -> int | None:
+    """Reads the kernel's high-water mark; getrusage's counts the parent's memory too."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return 1024 * int(marks[0]) if marks else None
+
+
+if __name__ == "__main__":
+    told = msgspec.json.decode(sys.stdin.buffer.read(), type=_Job)
+    print(msgspec.json.encode(_measured(told)).decode())
