@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wherry.contracts import Manifest, digest_bytes, digest_file
-from wherry.contracts.errors import DigestError, ManifestError
+from wherry.contracts.errors import DigestError, ManifestError, MissingError
 
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -71,3 +71,5 @@ def test_a_folder_without_manifest_or_files_is_refused(tmp_path: Path) -> None:
         Manifest.seal(tmp_path)
     with pytest.raises(ManifestError, match=r"has no manifest\.json"):
         Manifest.verified(tmp_path)
+    with pytest.raises(MissingError, match="gone is not there"):
+        Manifest.verified(tmp_path / "gone")

@@ -62,13 +62,16 @@ def test_rows_are_known_by_their_ids(place: Path) -> None:
     assert (test.added, test.removed, test.changed) == (0, 0, 1)
 
 
-def test_a_row_that_moved_to_another_split_is_told(place: Path) -> None:
+def test_a_row_that_moved_to_another_split_is_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before, after = splits(), splits()
     after["test"].append(after["train"].pop())
     found = difference(place, before, after)
     assert of(found, "test").moved_in == 1
     assert of(found, "train").moved_in == 0
     assert (of(found, "test").added, of(found, "train").removed) == (0, 0)
+    assert "0 added, 0 removed, 0 changed, 1 moved" in capsys.readouterr().err
 
 
 def test_an_id_that_stands_twice_names_nobody(place: Path) -> None:

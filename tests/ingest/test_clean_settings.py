@@ -102,6 +102,7 @@ def test_only_files_that_are_splits_already_are_kept_as_they_are() -> None:
         (Quarantine(rows=5), 10, 5),
         (Quarantine(share=0.01), 1000, 10),
         (Quarantine(share=0.01), 99, 0),
+        (Quarantine(share=0.29), 100, 29),
         (Quarantine(rows=5, share=0.01), 1000, 10),
     ],
 )

@@ -83,6 +83,11 @@ def test_a_group_and_a_prompt_of_the_same_words_are_not_confused() -> None:
     assert group_of(ask("x", group="y")) != group_of(ask("y"))
 
 
+def test_a_padded_group_is_the_same_and_a_blank_one_none() -> None:
+    assert group_of(ask("x", group="17 ")) == group_of(ask("y", group="17"))
+    assert group_of(ask("x", group="  ")) == group_of(ask("x"))
+
+
 def test_the_division_is_the_same_for_ever() -> None:
     """A change here would move rows between the splits of teams that add rows every week."""
     rows = [ask("", f"g{number}", number) for number in range(30)]

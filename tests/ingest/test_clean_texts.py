@@ -69,6 +69,18 @@ def test_personal_data_is_replaced_in_every_text_and_counted_by_name() -> None:
     assert step.cleaned().changed == 1
 
 
+def test_a_number_that_answers_a_question_for_one_is_replaced() -> None:
+    system = Message("system", "Never call")
+    asked = Message("user", "212-555-0199 is what my order says. And your phone number?")
+    row = Row("1", (system, asked, Message("assistant", "212-555-0123")), rejected="None")
+    [clean] = through(redact_pii(RedactPii(), "redact_pii"), row)
+    assert [turn.content for turn in clean.messages] == [
+        "Never call",
+        "212-555-0199 is what my order says. And your phone number?",
+        "[PHONE]",
+    ]
+
+
 def test_personal_data_in_plain_text_is_replaced() -> None:
     step = redact_pii(RedactPii(("email",)), "redact_pii")
     assert through(step, Row("1", text="To ann@example.org"))[0].text == "To [EMAIL]"

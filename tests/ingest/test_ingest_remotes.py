@@ -1,6 +1,8 @@
 """Ingest with DVC from stores elsewhere: real S3 and HTTP servers, an emulator of Cloud Storage."""
 
 import functools
+import hashlib
+import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from tests.ingest import repositories, servers
 from tests.ingest.repositories import commit, contents, pin, resolve, take
 from tests.ingest.servers import Proxy
 from wherry.contracts.errors import DigestError, FileAccessError, MissingError
+from wherry.ingest.adapters.open import open_store
 
 pytestmark = pytest.mark.local
 
@@ -32,8 +35,6 @@ class Remote:
 
     def md5(self, name: str) -> str:
         """The MD5 that a file's object is named by."""
-        import hashlib
-
         return hashlib.md5(ROWS[name], usedforsecurity=False).hexdigest()
 
     def key(self, name: str) -> str:
@@ -99,6 +100,7 @@ def _on_http(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Remote]
 
 
 def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
@@ -108,12 +110,29 @@ def test_a_remote_gives_the_data(remote: Remote, tmp_path: Path) -> None:
     assert source == resolve(remote.checkout)
 
 
-def test_an_object_of_s3_is_asked_for_once(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    for remote in _on_s3(request, tmp_path):
+@pytest.mark.parametrize("make", [_on_s3, _on_http])
+def test_an_object_is_asked_for_once(
+    request: pytest.FixtureRequest, tmp_path: Path, make: Callable[..., Iterator[Remote]]
+) -> None:
+    for remote in make(request, tmp_path):
         remote.proxy.seen.clear()
         take(tmp_path / "out", remote.checkout)
         key = remote.key("icd10/train.jsonl")
         assert [one.partition(" ")[0] for one in remote.proxy.seen if key in one] == ["GET"]
+
+
+def test_a_listing_longer_than_an_answers_first_piece_is_read_whole(
+    remote: Remote, tmp_path: Path
+) -> None:
+    file = {"md5": remote.md5("icd10/train.jsonl")}
+    listing = json.dumps([file | {"relpath": f"{n:05}.jsonl"} for n in range(20_000)]).encode()
+    md5 = hashlib.md5(listing, usedforsecurity=False).hexdigest()
+    remote.overwrite(f"files/md5/{md5[:2]}/{md5[2:]}.dir", listing)
+    (remote.checkout / "data.dvc").write_text(
+        f"outs:\n- md5: {md5}.dir\n  hash: md5\n  path: data\n"
+    )
+    with open_store(str(remote.checkout), "", "data") as store:
+        assert len(store.files()) == 20_000
 
 
 def test_a_corrupted_object_is_refused(remote: Remote, tmp_path: Path) -> None:

@@ -36,10 +36,15 @@ def test_tabs_separate_in_tsv(tmp_path: Path) -> None:
 
 def test_messages_stand_as_json_in_a_column(tmp_path: Path) -> None:
     cell = '[{""role"": ""user"", ""content"": ""x""}, {""from"": ""gpt"", ""value"": ""y""}]'
-    path = table(tmp_path, f'id,messages\n1,"{cell}"\n2,words\n3,\n')
+    twice = cell.replace("{", '{""content"": ""z"", ', 1)
+    path = table(tmp_path, f'id,messages\n1,"{cell}"\n2,words\n3,\n4,"{twice}"\n')
     rows, bad = read(path)
     assert rows == {2: row("1")}
-    assert bad == {3: "`messages` must be a JSON list of turns", 4: "`prompt` is missing"}
+    assert bad == {
+        3: "`messages` must be a JSON list of turns",
+        4: "`prompt` is missing",
+        5: "in `messages` a key stands twice in one object",
+    }
 
 
 @pytest.mark.parametrize(
@@ -82,18 +87,18 @@ def test_a_long_line_inside_quotes_costs_what_it_touches(tmp_path: Path) -> None
 
 
 def test_a_field_as_long_as_a_row_may_be_is_read(tmp_path: Path) -> None:
-    text = "x\n" * 250_000
+    text = f"{'x' * 99}\n" * 10_000
     path = table(tmp_path, f'n,q,a\n1,"{text}",y\n2,x,y\n')
-    assert read(path, "instruction", QA)[0] == {2: row("1", text), 250_003: row("2")}
+    assert read(path, "instruction", QA)[0] == {2: row("1", text), 10_003: row("2")}
 
 
 def test_quotes_left_open_all_over_end_in_an_error_not_in_hours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wherry.rows.table._FREE", 1 << 20)
+    monkeypatch.setattr("wherry.rows.table._FREE", 1 << 16)
     # Read from its start, each of these lines leaves a quote open; read on, it closes one and
     # opens the next. So each would be read again and again, up to the longest row.
-    path = table(tmp_path, "n,q,a\n" + 'a","\n' * 500_000)
+    path = table(tmp_path, "n,q,a\n" + 'a","\n' * 60_000)
     with pytest.raises(FormatError, match="quotes left open all over, up to line"):
         read(path, "instruction", QA)
 
@@ -105,6 +110,8 @@ def test_quotes_left_open_all_over_end_in_an_error_not_in_hours(
         ("\n1,x,y\n", "has no header"),
         ("n,q\n1,x\n", "a header without 'a'"),
         ("n,q,a,q\n", "names a column twice"),
+        ("n;q;a\n1;x;y\n", "one column with ';' in it, expected ','"),
+        ("n\tq\ta\n1\tx\ty\n", r"one column with '\\t' in it, expected ','"),
         (",".join(map(str, range(5000))), "has 5,000 columns"),
         ('"n,q', "has no header"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wherry.contracts.errors import SettingsError
 from wherry.text.measure import MEASURES, measure
 from wherry.text.patterns import PII, SECRETS, Pattern
-from wherry.text.redact import redact, redact_series
+from wherry.text.redact import redact, redact_series, redact_turns
 
 ALL = (*PII, *SECRETS)
 FOUND = [name for name in MEASURES if name.startswith(("pii_", "secret_"))]
@@ -54,6 +54,28 @@ def test_every_match_of_a_text_is_counted() -> None:
 
 def test_letters_beyond_ascii_do_not_shift_the_cut() -> None:
     assert redact("Größe 漢字 🙂 ann@example.org ✓", PII)[0] == "Größe 漢字 🙂 [EMAIL] ✓"
+
+
+def test_a_turn_is_read_after_the_one_before_it() -> None:
+    talk = [
+        "What is your phone number?",
+        "",
+        "212-555-0123 or a@b.org, not on a Sunday",
+        "212-555-01",
+    ]
+    clean, counts = redact_turns([talk, ["212-555-0123"], []], PII)
+    assert clean == [
+        ["What is your phone number?", "", "[PHONE] or [EMAIL], not on a Sunday", "212-555-01"],
+        ["212-555-0123"],
+        [],
+    ]
+    assert counts == {"phone": 1, "email": 1}
+    assert redact_turns(clean, PII) == (clean, {})
+
+
+def test_what_reaches_into_the_next_turn_goes_from_both() -> None:
+    own = Pattern("code", r"A-\s[0-9]+")
+    assert redact_turns([["keep A-", "42 too"]], [own])[0] == [["keep [CODE]", "[CODE] too"]]
 
 
 def test_a_column_keeps_its_nulls_and_is_not_changed_in_place() -> None:
@@ -105,27 +127,46 @@ PIECES = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(PIECES, max_size=14).map("".join))
-def test_afterwards_a_measure_finds_nothing(text: str) -> None:
-    clean, counts = redact(text, ALL)
-    table = measure(pl.Series([clean]), FOUND)
-    assert not any(table.row(0)), [name for name in FOUND if table[name][0]]
-    assert redact(clean, ALL) == (clean, {})
-    assert bool(counts) == (clean != text)
+# Several texts at once: most of the time is spent for a call, little for a text.
+TEXTS = st.lists(st.lists(PIECES, max_size=14).map("".join), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(PIECES, max_size=14).map("".join))
-def test_what_a_measure_finds_is_redacted_and_nothing_else(text: str) -> None:
-    table = measure(pl.Series([text]), FOUND)
+def column(texts: list[str]) -> pl.Series:
+    return pl.Series(texts, dtype=pl.String)
+
+
+@settings(deadline=None, max_examples=10)
+@given(TEXTS)
+def test_afterwards_a_measure_finds_nothing(texts: list[str]) -> None:
+    clean, counts = redact_series(column(texts), ALL)
+    table = measure(clean, FOUND)
+    assert not any(map(any, table.rows())), [name for name in FOUND if table[name].any()]
+    again, more = redact_series(clean, ALL)
+    assert (again.to_list(), more) == (clean.to_list(), {})
+    assert bool(counts) == (clean.to_list() != texts)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=4), max_size=4))
+def test_afterwards_a_measure_finds_nothing_in_a_conversation(talks: list[list[str]]) -> None:
+    clean, _ = redact_turns(talks, ALL)
+    texts = [text for own in clean for text in [*own, "\n".join(filter(None, own))]]
+    table = measure(column(texts), FOUND)
+    assert not any(map(any, table.rows())), [name for name in FOUND if table[name].any()]
+
+
+@settings(deadline=None, max_examples=10)
+@given(TEXTS)
+def test_what_a_measure_finds_is_redacted_and_nothing_else(texts: list[str]) -> None:
+    table = measure(column(texts), FOUND)
     for name in FOUND:
         patterns = [p for p in ALL if f"pii_{p.name}" == name or f"secret_{p.name}" == name]
-        assert table[name][0] == bool(redact(text, patterns)[1]), name
+        clean, _ = redact_series(column(texts), patterns)
+        assert table[name].to_list() == (clean != column(texts)).to_list(), name
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=6))
+@settings(deadline=None, max_examples=10)
+@given(TEXTS)
 def test_a_column_is_redacted_as_its_texts_are_one_by_one(texts: list[str]) -> None:
-    clean, _ = redact_series(pl.Series(texts, dtype=pl.String), PII)
+    clean, _ = redact_series(column(texts), PII)
     assert clean.to_list() == [redact(text, PII)[0] for text in texts]

@@ -344,6 +344,10 @@ def test_an_unreadable_row_is_set_aside_with_its_line_and_reason(
     for tight in (Quarantine(rows=0, share=1), Quarantine(rows=9, share=0.03)):
         with pytest.raises(DataError, match=r"1 rows cannot be read.*train\.jsonl, line 31"):
             judge_files({"train": path}, "chat", settings, quarantine=tight)
+    write(tmp_path / "data", {"train": [one(n) for n in range(71)]})
+    path.write_bytes(path.read_bytes() + b"{\n" * 29)
+    exact = Quarantine(rows=29, share=0.29)
+    assert len(judge_files({"train": path}, "chat", settings, quarantine=exact)[1]) == 29
 
 
 def test_tokens_without_a_tokenizer_are_refused_with_what_helps(

@@ -49,8 +49,8 @@ def _compared(
 def _told(found: DataDiff) -> str:
     if found.same:
         return "the same rows"
+    words = {"added": "added", "removed": "removed", "changed": "changed", "moved_in": "moved"}
     counts = {
-        name: sum(getattr(split, name) for split in found.rows)
-        for name in ("added", "removed", "changed")
+        word: sum(getattr(split, name) for split in found.rows) for name, word in words.items()
     }
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
@@ -78,7 +79,8 @@ class Quarantine:
 
     def allowed(self, rows: int) -> int:
         """Gives how many of some rows may be set aside."""
-        return max(self.rows, int(self.share * rows))
+        # Decimal: as binary fractions 0.29 of 100 rows would be 28.
+        return max(self.rows, int(Decimal(str(self.share)) * rows))
 
 
 @dataclass(frozen=True)

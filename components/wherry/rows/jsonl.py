@@ -59,11 +59,25 @@ def decoded(line: bytes) -> dict[str, Any]:
     try:
         line.decode()
         values = _ANY(line)
-        if _may_repeat(line, _keys(values)):
-            _EXACT(line.decode())
+        refuse_repeated_key(line, values)
     except _ERRORS as error:
         raise Unfit(_reason(line, error)) from None
     return values
+
+
+def refuse_repeated_key(text: bytes, values: Any) -> None:
+    """Looks whether an object of some JSON holds a key twice; msgspec would take the last.
+
+    Args:
+        text: the JSON.
+        values: what it holds.
+
+    Raises:
+        Unfit: if one does.
+        ValueError: on a number that no machine has.
+    """
+    if _may_repeat(text, _keys(values)):
+        _EXACT(text.decode())
 
 
 def _batch(block: Block, known: list[Row | None], mapper: Mapper) -> Batch:

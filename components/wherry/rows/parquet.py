@@ -1,7 +1,7 @@
 """Reads rows from Parquet with DuckDB, a few at a time; its bytes are trusted for nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO, Final
 
 from wherry.contracts.dataset import MAX_LINE_BYTES
@@ -25,6 +25,7 @@ _ERRORS: Final = (duckdb.Error, RuntimeError, ValueError, MemoryError)
 _MEMORY: Final = "1GB"
 """DuckDB holds 2,048 rows of a row group at a time, twice where they are nested."""
 _MAGIC: Final = b"PAR1"
+_ZONED: Final = "TIMESTAMP WITH TIME ZONE"
 
 
 def read_parquet(file: BinaryIO, name: str, mapper: Mapper, most: int) -> Iterator[Batch]:
@@ -46,13 +47,18 @@ def read_parquet(file: BinaryIO, name: str, mapper: Mapper, most: int) -> Iterat
             for batch in _batches(connection, file, name, mapper, most):
                 yield batch
                 reached += len(batch.rows) + len(batch.bad)
+    except duckdb.OutOfMemoryException:
+        raise FormatError(
+            f"{name!r} cannot be read after row {reached:,}: up to 2,048 rows of a row group are "
+            f"held at a time, and these take more than {_MEMORY}.",
+            remedy="Write it again: as JSON Lines, or with at most 256 rows a row group.",
+        ) from None
     except _ERRORS as error:
         # DuckDB's own words may hold a value of the data.
         raise FormatError(
-            f"{name!r} cannot be read after row {reached:,}: DuckDB finds it damaged or too large "
+            f"{name!r} cannot be read after row {reached:,}: DuckDB finds it damaged "
             f"({type(error).__name__}).",
-            remedy="Restore the file; or, if its rows are very long, write it again: as JSON "
-            "Lines, or with at most 256 rows a row group.",
+            remedy="Restore the file or write it again.",
         ) from None
 
 
@@ -87,9 +93,10 @@ def _batches(
     path = f"/dev/fd/{file.fileno()}"
     there = connection.execute("DESCRIBE " + _selected("*", _SOURCE), [path]).fetchall()
     names = _chosen([str(column[0]) for column in there], mapper, name)
+    zoned = {str(column[0]) for column in there if column[1] == _ZONED}
     total = connection.execute(_selected("count(*)", _SOURCE), [path]).fetchall()[0][0]
     size = os.fstat(file.fileno()).st_size
-    found = connection.execute(_query(names), [path])
+    found = connection.execute(_query(names, zoned), [path])
     return gathered(_records(found, names), mapper, most, lambda rows: size * rows // total)
 
 
@@ -109,15 +116,21 @@ def _chosen(there: list[str], mapper: Mapper, name: str) -> list[str]:
     return chosen
 
 
-def _query(names: list[str]) -> str:
+def _query(names: list[str], zoned: Collection[str]) -> str:
     # A row that is too long is left inside DuckDB, whose memory is limited.
-    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    quoted = [_read(name, zoned=name in zoned) for name in names]
     columns = [f"c{number}" for number in range(len(names))]
     named = ", ".join(f"{name} AS {column}" for name, column in zip(quoted, columns, strict=True))
     size = " + ".join(f"coalesce(strlen({column}::VARCHAR), 0)" for column in columns)
     kept = ", ".join(f"CASE WHEN size < {MAX_LINE_BYTES} THEN {column} END" for column in columns)
     source = _selected(f"{size} AS size, *", f"({_selected(named, _SOURCE)})")
     return _selected(f"size, {kept}", f"({source})")
+
+
+def _read(name: str, *, zoned: bool) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    # A time with a zone would become Python's by pytz, which may not be installed: UTC without.
+    return f"make_timestamp(epoch_us({quoted}))" if zoned else quoted
 
 
 def _selected(what: str, source: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from wherry.contracts.dataset import MAX_LINE_BYTES
 from wherry.contracts.errors import FormatError
 from wherry.rows.batch import Batch
+from wherry.rows.jsonl import refuse_repeated_key
 from wherry.rows.lines import TOO_LONG_LINE, Block
 from wherry.rows.mapping import TOO_LONG, Mapper, Unfit
 from wherry.rows.records import Record, gathered
@@ -51,7 +52,7 @@ def read_table(
     """
     source = _Source(blocks)
     parsed = _parsed(source, name, delimiter)
-    header = _header(next(parsed, None), mapper, name)
+    header = _header(next(parsed, None), mapper, name, delimiter)
     records = (_record(found, header, mapper) for found in parsed)
     yield from gathered(records, mapper, most, lambda _: source.taken())
 
@@ -185,13 +186,25 @@ def _list(text: str, path: str) -> list[Any] | None:
     if not text:
         return None
     try:
-        return _LIST(text)
+        turns = _LIST(text)
+        refuse_repeated_key(text.encode(), turns)
+    except Unfit as error:
+        raise Unfit(f"in `{path}` {error}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unfit(f"`{path}` must be a JSON list of turns") from None
+    return turns
 
 
-def _header(found: _Parsed | None, mapper: Mapper, name: str) -> list[str]:
+def _other_delimiter(names: list[str], mapper: Mapper, delimiter: str) -> str:
+    """Gives what parts the columns if it is not what it should be, as some spreadsheets have it."""
+    if len(names) != 1 or names[0] in mapper.columns.paths.values():
+        return ""
+    return next((sign for sign in ";\t|," if sign != delimiter and sign in names[0]), "")
+
+
+def _header(found: _Parsed | None, mapper: Mapper, name: str, delimiter: str) -> list[str]:
     names = found.fields if found else []
+    other = _other_delimiter(names, mapper, delimiter)
     missing = [path for path in mapper.columns.mapped if path not in names]
     if not names:
         fault = "has no header"
@@ -199,6 +212,8 @@ def _header(found: _Parsed | None, mapper: Mapper, name: str) -> list[str]:
         fault = f"has {len(names):,} columns, expected at most {_MOST_COLUMNS:,}"
     elif len(set(names)) < len(names):
         fault = "has a header that names a column twice"
+    elif other:
+        fault = f"has a header of one column with {other!r} in it, expected {delimiter!r} between"
     elif missing:
         # What is there is not told: where a header is missing, it is data.
         fault = f"has a header without {', '.join(map(repr, missing))}"

@@ -22,6 +22,10 @@ _DATE: Final = re.compile(
     r"|(?<![0-9])(?:0?[1-9]|[12][0-9]|3[01])[-./ ](?:0?[1-9]|[12][0-9]|3[01])[-./ ]"
     r"(?:19|20)[0-9]{2}"
 )
+_SHORT_DATE: Final = re.compile(
+    r"(?:0?[1-9]|[12][0-9]|3[01])([-./])(?:0?[1-9]|[12][0-9]|3[01])\1[0-9]{2}(?![0-9]|\1[0-9])"
+)
+"""Such as ``03.12.24``; ``01.02.03.04.05`` is a telephone number in France."""
 
 
 def luhn_holds(digits: str) -> bool:
@@ -67,14 +71,16 @@ def _card(text: str, start: int, end: int) -> Iterator[Span]:
 
 def _card_end(text: str, groups: list[Span], first: int) -> int | None:
     """Gives the last of the groups that make a card number from the first on, or None."""
-    digits, found = "", None
+    digits, sizes, found = "", list[int](), None
     for last in range(first, len(groups)):
         digits += text[slice(*groups[last])]
+        sizes.append(groups[last][1] - groups[last][0])
         if len(digits) > _LONGEST_CARD:
             break
-        sizes = [end - start for start, end in groups[first : last + 1]]
         if _printed(sizes) and _CARDS.fullmatch(digits) and luhn_holds(digits):
             found = last
+        if set(sizes) != {4} and sizes not in ([4, 6], [6], [8]):
+            break  # no further group makes a printed number of it
     return found
 
 
@@ -124,13 +130,16 @@ def _ssn(text: str, start: int, end: int) -> Iterator[Span]:
     digits = "".join(_GROUPS.findall(text[start:end]))
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     issued = area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
-    if issued and not _joined(text, start, end):
+    # Beside a comma or a slash it stands in a list or a form, not in a longer number.
+    before = re.search(r"[0-9][-.]$", text[max(0, start - 2) : start])
+    after = re.match(r"[-.][0-9]", text[end : end + 2])
+    if issued and not (before or after or _glued(text, start, end)):
         yield start, end
 
 
 _NOT_A_PHONE: Final = re.compile(
     r"(?i)\b(?:order|orders|ref|reference|invoice|account|acct|a/c|case|claim|policy|npi|mrn|ticket|"
-    r"batch|lot|serial|code|codes|icd|cpt|ndc|icd-?10|dob|born|date|dated|on|id|ssn|iban|card|isbn|"
+    r"batch|lot|serial|code|codes|icd|cpt|ndc|icd-?10|dob|born|date|dated|id|ssn|iban|card|isbn|"
     r"tracking|member|version|upc|dose|pmid|nct|doi|size|rows?|page|line)\b[\s.:#=]*(?:no|nr|number|id"
     r"|is|of)?[\s.:#=(]*$"
 )
@@ -150,6 +159,7 @@ def _phone(text: str, start: int, end: int) -> Iterator[Span]:
         likely
         and not _joined(text, start, end)
         and not _DATE.search(text[start:end])
+        and not _SHORT_DATE.match(text[start:end])
         and not _NOT_A_PHONE.search(_stretch_before(text, start))
     ):
         yield start, end
@@ -204,7 +214,8 @@ def _dotted(text: str, start: int, end: int) -> bool:
     return bool(before or after or _VERSION.search(_stretch_before(text, start)))
 
 
-_FILE_ENDINGS: Final = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "py"))
+_FILE_ENDINGS: Final = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js"))
+"""None of them a country's: ``py`` is Paraguay."""
 
 
 def _email(text: str, start: int, end: int) -> Iterator[Span]:
@@ -255,8 +266,9 @@ def _joined(text: str, start: int, end: int) -> bool:
 
 
 def _decimal(text: str, start: int, end: int) -> bool:
-    before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    return bool(re.fullmatch("[0-9][.,]", before) or re.fullmatch("[.,][0-9]", after))
+    """Says whether the span is part of a decimal number; a comma may also part a list's items."""
+    before, after = text[max(0, start - 3) : start], text[end : end + 2]
+    return bool(re.search(r"[0-9]\.$|(?:^|[^0-9,])0,$", before) or re.match(r"\.[0-9]", after))
 
 
 def _stretch_before(text: str, start: int) -> str:

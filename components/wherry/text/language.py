@@ -1,8 +1,9 @@
 """Tells the language of texts, offline, by py3langid's small model of byte sequences."""
 
 from collections.abc import Callable, Collection
+from copy import copy
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -52,14 +53,7 @@ def language(texts: pl.Series, languages: Collection[str] = ()) -> pl.Series:
 
 @lru_cache(maxsize=4)
 def _classifier(languages: frozenset[str]) -> Callable[[str], str]:
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError as error:
-        raise ExtraMissingError(
-            "py3langid, which tells languages, is not installed.",
-            remedy='Run: pip install "wherry[validate]"',
-        ) from error
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier = copy(_identifier())
     if unknown := sorted(languages - set(identifier.labels)):
         raise SettingsError(
             f"language {unknown[0]!r} is not one of {', '.join(sorted(identifier.labels))}.",
@@ -67,3 +61,16 @@ def _classifier(languages: frozenset[str]) -> Callable[[str], str]:
         )
     identifier.set_languages(languages or None)
     return lambda text: str(identifier.classify(text)[0])
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    """Loads the model of all languages, which takes a second."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError as error:
+        raise ExtraMissingError(
+            "py3langid, which tells languages, is not installed.",
+            remedy='Run: pip install "wherry[validate]"',
+        ) from error
+    return LanguageIdentifier.from_model_file(MODEL_FILE)

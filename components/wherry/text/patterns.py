@@ -73,13 +73,19 @@ class Pattern:
 
 
 _PHONE_WORD: Final = (
-    r"(?i)(?:\b(?:tel|telephone|phones?|phoned|phoning|call(?:ed|ing|back)?|mobile|mob|cell|"
-    r"cellphone|fax|whatsapp|sms|dial|pager|hotline|telefon|handy|téléphone|portable|teléfono|"
-    r"móvil|telefono|cellulare|telefone|celular|numéro)\b|☎|📞)"
+    r"(?i)(?:\b(?:tel|telephones?|phones?|phoned|phoning|call(?:ed|ing|back)?|mobiles?|mob|cell|"
+    r"cellphone|fax|whatsapp|sms|dial|pager|hotline|(?:contact|my|his|her|our|your|their) number|"
+    r"(?:contact|reach|ring|text) (?:me|us|him|her|them)|"
+    r"(?:telefon|handy|mobil|mobilfunk|fax)(?:nummer|nr)?|(?:rück)?rufnummer|téléphone|portable|"
+    r"teléfono|móvil|telefono|cellulare|telefone|celular|numéro)\b|(?-i:\bPh[.:])|☎|📞)"
 )
+_GAP: Final = r"[ \u{a0}\u{2010}\u{2011}./()-]{0,3}"
+"""Between two digits of a telephone number; the hyphens are those that word processors write."""
 _RECORD_WORD: Final = (
-    r"(?i)\b(?:mrn|mr#|(?:medical|health|hospital|patient)[ -]?(?:record|chart|file)s?|"
-    r"(?:patient|hospital|chart)[ -]?(?:id|identifier|number|no|nr|num)|patient ?#|nhs)"
+    r"(?i)\b(?:mrn|mr#|mr[. ]{0,2}(?:no|nr|num|number)\b|"
+    r"(?:medical|health|hospital|patient)[ -]?(?:record|chart|file)s?|"
+    r"(?:patient|pt\.?|hospital|chart)[ -]?(?:id|identifier|number|no|nr|num)|"
+    r"(?:patient|pt) ?#|nhs)"
 )
 _RECORD_FILLER: Final = r"(?:[\s:#.=(-]|\b(?:is|no|nr|num|number|id|identifier|mrn)\b)*"
 _RECORD: Final = r"(?P<value>[a-z]{0,4}[-/]?[0-9][a-z0-9]*(?:[-/ ][0-9][a-z0-9]*)*)\b"
@@ -96,25 +102,29 @@ PII: Final[tuple[Pattern, ...]] = (
     ),
     Pattern(
         "phone",
-        r"(?:\+|\(\+)[1-9][0-9]{0,2}\)?(?:[ \u{a0}./()-]{0,3}[0-9]){6,14}",
+        rf"(?:\+|\(\+)[1-9][0-9]{{0,2}}\)?(?:{_GAP}[0-9]){{6,14}}",
         check="phone_with_country",
         hint=r"\+[0-9]",
     ),
     Pattern(
         "phone",
-        r"\(?[0-9](?:[ \u{a0}./()-]{0,3}[0-9]){6,14}",
+        rf"\(?[0-9](?:{_GAP}[0-9]){{6,14}}",
         context=_PHONE_WORD,
         check="phone",
-        hint=r"[0-9](?:[ \u{a0}./()-]{0,3}[0-9]){6}",
+        hint=rf"[0-9](?:{_GAP}[0-9]){{6}}",
     ),
-    Pattern("card", r"[0-9](?:[ -]?[0-9]){12,}", check="card"),
+    Pattern("card", r"[0-9](?:[ \u{a0}-]?[0-9]){12,}", check="card"),
     Pattern(
         "iban",
         r"(?i-u)\b[A-Z]{2}[0-9]{2}",
         check="iban",
         hint=r"(?i-u)\b[A-Z]{2}[0-9]{2}(?u:[ \u{a0}-]?)[A-Z0-9]{4}(?u:[ \u{a0}-]?)[A-Z0-9]{4}",
     ),
-    Pattern("ssn", r"(?-u:\b)[0-9]{3}-[0-9]{2}-[0-9]{4}(?-u:\b)", check="ssn"),
+    Pattern(
+        "ssn",
+        r"(?-u:\b)[0-9]{3}[-\u{2010}-\u{2013}][0-9]{2}[-\u{2010}-\u{2013}][0-9]{4}(?-u:\b)",
+        check="ssn",
+    ),
     Pattern(
         "ssn",
         r"\b[0-9]{3}[ .-]?[0-9]{2}[ .-]?[0-9]{4}\b",
@@ -128,7 +138,7 @@ PII: Final[tuple[Pattern, ...]] = (
         "mrn",
         _RECORD_WORD + _RECORD_FILLER + _RECORD,
         check="record",
-        hint=r"(?i)mrn|mr#|nhs|"
+        hint=r"(?i)mrn|mr#|mr[. ]{0,2}n[our]|nhs|(?-u:\b)pt\.?[ -]?(?:id|n|#)|"
         r"(?:medical|health|hospital|patient|chart)[ -]?(?:rec|chart|file|id|n|#)",
     ),
 )
@@ -181,8 +191,15 @@ SECRETS: Final[tuple[Pattern, ...]] = (
         "password",
         r"(?i)(?:pass(?:word|wd|phrase|code)|\bpwd|secret|api[ _-]?key|(?:access|account)[ _-]?key|"
         r"(?:access|auth|api|refresh|bearer)[ _-]?token|credentials?|authorization)[a-z0-9_]{0,16}"
-        r"[\"'`]?\s*(?:[:=]{1,3}>?|\bis\b)\s*(?:bearer\s+|basic\s+)?[\"'`]?"
+        r"[\"'`]?\s*(?:[:=]{1,3}>?|>|\bis\b)\s*(?:bearer\s+|basic\s+)?[\"'`]?"
         r"(?P<value>[^\s\"'`\[\]<>{}(),;]{8,256})",
+        "key",
+    ),
+    # An option of a command, which needs no sign before its value.
+    _secret(
+        "password",
+        r"(?i)--(?:[a-z0-9]+-){0,3}(?:password|passwd|pass|secret|token|api-?key)"
+        r"\s+[\"'`]?(?P<value>[^\s\"'`\[\]<>{}(),;]{8,256})",
         "key",
     ),
 )

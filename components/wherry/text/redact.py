@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Final
 
 import polars as pl
@@ -12,6 +13,8 @@ from wherry.text.spans import Finder, check_patterns
 
 _ROUNDS: Final = 8
 """What stands beside a match may become one itself once that is gone; twice is rare."""
+_LINE_END: Final = "\n"
+"""Between the turns of a conversation, as whoever measures them puts them together."""
 
 
 def redact(text: str, patterns: Sequence[Pattern]) -> tuple[str, Counter[str]]:
@@ -55,6 +58,80 @@ def redact_series(texts: pl.Series, patterns: Sequence[Pattern]) -> tuple[pl.Ser
             break
         counts += taken
     return texts.clone().scatter(rows, pl.Series(part, dtype=pl.String)), counts
+
+
+def redact_turns(
+    conversations: Sequence[Sequence[str]], patterns: Sequence[Pattern]
+) -> tuple[list[list[str]], Counter[str]]:
+    """Redacts the turns of conversations, each by itself and as they follow each other.
+
+    A number is a telephone number if the turn before asks for one.
+
+    Raises:
+        SettingsError: naming a pattern that does not compile.
+
+    Example::
+
+        redact_turns([["What is your phone number?", "212-555-0123"]], PII)
+        # ([["What is your phone number?", "[PHONE]"]], Counter({"phone": 1}))
+    """
+    turns = [list(own) for own in conversations]
+    counts, left = Counter[str](), list(range(len(turns)))
+    for _ in range(_ROUNDS):
+        counts += _take_out_of_each([turns[row] for row in left], patterns)
+        several = [row for row in left if sum(map(bool, turns[row])) > 1]
+        touched, taken = _take_out_across([turns[row] for row in several], patterns)
+        counts += taken
+        left = [several[place] for place in touched]
+        if not left:
+            break
+    return turns, counts
+
+
+def _take_out_of_each(turns: Sequence[list[str]], patterns: Sequence[Pattern]) -> Counter[str]:
+    flat = pl.Series([text for own in turns for text in own], dtype=pl.String)
+    clean, counts = redact_series(flat, patterns)
+    texts = iter(clean)
+    for own in turns:
+        own[:] = islice(texts, len(own))
+    return counts
+
+
+def _take_out_across(
+    turns: Sequence[list[str]], patterns: Sequence[Pattern]
+) -> tuple[list[int], Counter[str]]:
+    """Redacts what shows in turns put together, and gives the places of those that have some."""
+    names = tuple(dict.fromkeys(pattern.name for pattern in patterns))
+    touched, counts = sorted(Finder(_joined(turns), names).found(patterns)), Counter[str]()
+    some = [turns[place] for place in touched]
+    for name in names:
+        mine = [pattern for pattern in patterns if pattern.name == name]
+        for place, spans in Finder(_joined(some), names).found(mine).items():
+            counts[name] += _replace_across(some[place], spans, mine[0].placeholder)
+    return touched, counts
+
+
+def _joined(turns: Sequence[Sequence[str]]) -> pl.Series:
+    return pl.Series([_LINE_END.join(filter(None, own)) for own in turns], dtype=pl.String)
+
+
+def _replace_across(texts: list[str], spans: Sequence[Span], placeholder: str) -> int:
+    """Replaces spans of the texts put together; one that reaches into two is replaced in both.
+
+    Returns:
+        How many placeholders it wrote.
+    """
+    first = written = 0
+    for number, text in enumerate(texts):
+        if not text:
+            continue
+        last = first + len(text)
+        inside = [(max(s, first) - first, min(e, last) - first) for s, e in spans]
+        own = [(start, end) for start, end in inside if start < end]
+        texts[number] = _replaced(text, own, placeholder)
+        written += len(own)
+        first = last + len(_LINE_END)
+    return written
 
 
 def _take_out(texts: list[str], patterns: Sequence[Pattern], names: Collection[str]) -> int:

@@ -5,6 +5,7 @@ wrapped in marks that no text holds, and the positions are read off. Every expre
 in one engine, in time linear in the text.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final
@@ -128,7 +129,7 @@ def _spans(texts: pl.Series, pattern: Pattern) -> Iterator[list[Span]]:
     contexts = _matches(texts, pattern.context) if pattern.context else [None] * len(texts)
     for text, spans, near in zip(texts, matches, contexts, strict=True):
         if near is not None:
-            spans = [span for span in spans if _stands_near(span, near, pattern.reach)]
+            spans = _near(spans, near, pattern.reach)
         yield [span for span in _checked(text, spans, pattern) if _MASK not in text[slice(*span)]]
 
 
@@ -141,8 +142,15 @@ def _checked(text: str, spans: Sequence[Span], pattern: Pattern) -> Iterator[Spa
         yield from check(text, start, end)
 
 
-def _stands_near(span: Span, contexts: Iterable[Span], reach: int) -> bool:
-    return any(span[0] - end <= reach and start - span[1] <= reach for start, end in contexts)
+def _near(spans: Sequence[Span], contexts: Sequence[Span], reach: int) -> list[Span]:
+    """Gives the spans that a context stands near; both come in order, so none is tried in vain."""
+    ends = [end for _, end in contexts]
+    found = []
+    for start, end in spans:
+        first = bisect_left(ends, start - reach)
+        if first < len(contexts) and contexts[first][0] - end <= reach:
+            found.append((start, end))
+    return found
 
 
 def _matches(texts: pl.Series, regex: str) -> list[list[Span]]:

@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -272,11 +273,12 @@ def _loose(
             rows += len(batch.rows)
             done += batch.bytes_read
             progress.progress(done, total, "read")
-    most = cap.share * (rows + len(aside))
+    # Decimal: as binary fractions 0.29 of 100 rows would be 28.
+    most = int(Decimal(str(cap.share)) * (rows + len(aside)))
     _refuse_many(aside, most, f"at most {100 * cap.share:.4g}% of {rows + len(aside):,} may be")
 
 
-def _refuse_many(aside: list[SetAside], most: float, allowed: str) -> None:
+def _refuse_many(aside: list[SetAside], most: int, allowed: str) -> None:
     if len(aside) > most:
         first = aside[0]
         raise DataError(
@@ -296,11 +298,13 @@ def _identity(files: Mapping[str, Path]) -> tuple[Digest, Source]:
     return Manifest(entries).digest, Source("file:", "", names, "")
 
 
-def _quarantined(path: Path) -> list[SetAside]:
+def _quarantined(path: Path) -> Iterator[SetAside]:
     if not path.is_file():
-        return []
+        return
+    decode = msgspec.json.Decoder(SetAside).decode
     try:
-        return msgspec.json.Decoder(SetAside).decode_lines(path.read_bytes())
+        with path.open("rb") as aside:
+            yield from map(decode, aside)
     except msgspec.MsgspecError as error:
         raise FormatError(f"{path} is damaged: {error}.", remedy="Ingest again.") from error
 

@@ -6,7 +6,7 @@ import netrc
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -41,10 +41,14 @@ _BROKEN: Final = (ObjectFormatError, msgspec.MsgspecError, UnicodeDecodeError, R
 """What a listing raises that is not one."""
 _NO_CLIENT: Final = (RemoteMissingDepsError, ImportError)
 """What DVC raises when the plug-in of a store, or a library of it, is not installed."""
-_OPTIONS: Final = {"local": {}, "http": {"block_size": 0}, "https": {"block_size": 0}}
-"""How a file of a remote of this protocol is opened: as one answer, not as many ranges of it."""
+_STREAMED: Final[Mapping[str, Mapping[str, int]]] = {
+    "s3": {},
+    "http": {"size": 0},
+    "https": {"size": 0},
+}
+"""How a file of a remote of this protocol is opened as one answer; its size is not asked for."""
 _RANGED: Final = {"block_size": 8 << 20}
-"""And of any other, but for S3's, which `_Streamed` reads."""
+"""And how of any other, but for a folder's, as many ranges."""
 _MAX_LISTING_BYTES: Final = 1 << 30
 """A folder's listing takes about 100 bytes a file; a larger one is not believed."""
 
@@ -163,9 +167,10 @@ class DvcStore:
         store = self._objects
         protocol = store.fs.protocol
         place = store.oid_to_path(checksum.removeprefix("md5:"))
-        if protocol == "s3":
-            return cast(BinaryIO, _Streamed(store.fs.fs, place))
-        return cast(BinaryIO, store.fs.open(place, "rb", **_OPTIONS.get(protocol, _RANGED)))
+        if protocol in _STREAMED:
+            return cast(BinaryIO, _Streamed(store.fs.fs, place, _STREAMED[protocol]))
+        options = {} if protocol == "local" else _RANGED
+        return cast(BinaryIO, store.fs.open(place, "rb", **options))
 
     @cached_property
     def _entry(self) -> Any:
@@ -280,19 +285,21 @@ class DvcStore:
 
 
 class _Streamed(io.RawIOBase):
-    """An object of S3, read as one answer.
+    """An object of S3 or an HTTP server, read as one answer.
 
     s3fs itself opens an object as many ranges, each asked for only when the one before it is
-    used up: every 8 MB would wait for the store once more.
+    used up: every 8 MB would wait for the store once more. fsspec reads HTTP in pieces as small
+    as the network gives them, and goes from thread to thread for each.
 
     Args:
-        fs: s3fs's file system.
-        path: the bucket and the key.
+        fs: s3fs's or fsspec's file system.
+        path: the bucket and the key, or the address.
+        options: of its `open_async`.
     """
 
-    def __init__(self, fs: Any, path: str) -> None:
+    def __init__(self, fs: Any, path: str, options: Mapping[str, Any]) -> None:
         self._loop = fs.loop
-        self._file = sync(self._loop, fs.open_async, path)
+        self._file = sync(self._loop, fs.open_async, path, **options)
 
     def read(self, size: int = -1, /) -> bytes:
         """Gives the next bytes, as many as are asked for but at the end."""
@@ -302,6 +309,8 @@ class _Streamed(io.RawIOBase):
         """Gives the connection back; s3fs's own close would leave it to the collector."""
         if not self.closed and self._file.r is not None:
             self._loop.call_soon_threadsafe(self._file.r.close)
+        # Else the collector would close it, by a coroutine that nobody awaits.
+        self._file.closed = True
         super().close()
 
     async def _gathered(self, size: int) -> bytes:

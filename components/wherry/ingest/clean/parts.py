@@ -1,15 +1,14 @@
-"""Checks the rows of a large file in several processes, a part of the file each.
+"""Checks the rows of large files in several processes, as many bytes each.
 
 Decoding rows keeps a core busy for seconds a gigabyte, and Python's threads would share that
-core. The parts end at line ends; each process writes what it saw to a file of its own.
+core. The parts end at line ends; what a process saw of each it writes to a file.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -25,7 +24,7 @@ from wherry.rows.settings import Columns
 from wherry.rows.stream import pieces
 
 SMALLEST: Final = 64 << 20
-"""Bytes of a part, at least: for fewer, starting a process costs more than it saves."""
+"""Bytes of a process, at least: for fewer, starting a process costs more than it saves."""
 _MOST: Final = 4
 """Processes; more would wait for the disk."""
 _BATCH: Final = 8192
@@ -48,35 +47,57 @@ class Seen:
     bad: tuple[Bad, ...] = ()
 
 
-def seen(path: Path, kind: Kind, scratch: Path, smallest: int = SMALLEST) -> Iterator[Seen]:
-    """Gives what is seen in a file of JSON Lines, in its order.
+@dataclass(frozen=True)
+class _Segment:
+    """Successive lines of a file, and the file that tells of them."""
+
+    path: Path
+    start: int
+    end: int
+    told: Path
+
+
+def seen(
+    paths: Sequence[Path], kind: Kind, scratch: Path, smallest: int = SMALLEST
+) -> list[Iterator[Seen]]:
+    """Gives what is seen in each of some files of JSON Lines, in its order.
 
     Args:
-        path: a plain file.
-        kind: what its rows are.
-        scratch: an empty folder, for what the processes say.
-        smallest: bytes of a part, at least.
+        paths: plain files.
+        kind: what their rows are.
+        scratch: a folder for what the processes say; made if there are any.
+        smallest: bytes of a process, at least.
 
     Raises:
         FormatError: as `wherry.rows.read.read_batches`.
     """
-    limits = _limits(path, smallest)
-    if len(limits) > 2 and _in_processes(path, kind, limits, scratch):
-        yield from _joined(scratch, len(limits) - 1)
-    else:
-        # One part; or a process failed, and the reason is found here in words for people.
-        yield from map(_of_batch, read_batches(path, kind))
+    shares = _shares(paths, scratch, smallest)
+    if len(shares) > 1 and _in_processes(kind, shares, scratch):
+        segments = [segment for share in shares for segment in share]
+        return [_joined([one.told for one in segments if one.path == path]) for path in paths]
+    # Few bytes; or a process failed, and the reason is found here in words for people.
+    return [_here(path, kind) for path in paths]
+
+
+def _here(path: Path, kind: Kind) -> Iterator[Seen]:
+    yield from map(_of_batch, read_batches(path, kind))  # opened only when it is its turn
 
 
 def main() -> None:
-    """Checks one part: ``parts.py FILE KIND START END OUT``."""
-    path, kind, start, end, out = sys.argv[1:]
+    """Checks some parts: ``parts.py KIND``, then ``FILE START END OUT`` of each."""
+    kind, *rest = sys.argv[1:]
+    for number in range(0, len(rest), 4):
+        path, start, end, out = rest[number : number + 4]
+        _check(cast(Kind, kind), _Segment(Path(path), int(start), int(end), Path(out)))
+
+
+def _check(kind: Kind, segment: _Segment) -> None:
     encode = msgspec.json.Encoder().encode
-    with Path(path).open("rb") as file, Path(out).open("wb") as told:
-        file.seek(int(start))
-        part = cast(BinaryIO, _Part(file, int(end) - int(start)))
-        blocks = read_blocks(pieces(part, ""), Path(path).name, _BATCH)
-        for batch in read_jsonl(blocks, Mapper(cast(Kind, kind), Columns())):
+    with segment.path.open("rb") as file, segment.told.open("wb") as told:
+        file.seek(segment.start)
+        part = cast(BinaryIO, _Part(file, segment.end - segment.start))
+        blocks = read_blocks(pieces(part, ""), segment.path.name, _BATCH)
+        for batch in read_jsonl(blocks, Mapper(kind, Columns())):
             told.write(encode(asdict(_of_batch(batch))) + b"\n")
 
 
@@ -93,38 +114,53 @@ class _Part:
         return data
 
 
-def _limits(path: Path, smallest: int) -> list[int]:
-    """Gives where parts begin and end: 0, then places after a line end, then the file's size."""
-    size = path.stat().st_size
-    parts = min(_MOST, len(os.sched_getaffinity(0)), size // smallest)
-    limits = {0, size}
-    with path.open("rb") as file:
-        for number in range(1, parts):
-            limits.add(_next_line(file, size * number // parts))
-    return sorted(limits)
+def _shares(paths: Sequence[Path], scratch: Path, smallest: int) -> list[list[_Segment]]:
+    """Divides files into as many bytes for each process, in their order."""
+    total = sum(path.stat().st_size for path in paths)
+    processes = min(_MOST, len(os.sched_getaffinity(0)), total // smallest)
+    shares: list[list[_Segment]] = [[]]
+    before = 0
+    for path in paths:
+        place, size = 0, path.stat().st_size
+        while len(shares) < processes and before + size > (cut := total * len(shares) // processes):
+            end = max(place, _next_line(path, cut - before))
+            shares[-1] += _segments(path, place, end, scratch)
+            shares.append([])
+            place = end
+        shares[-1] += _segments(path, place, size, scratch)
+        before += size
+    return [share for share in shares if share]
 
 
-def _next_line(file: BinaryIO, place: int) -> int:
+def _segments(path: Path, start: int, end: int, scratch: Path) -> Iterator[_Segment]:
+    """Gives one, or none where a line is longer than a process's share."""
+    if start < end:
+        yield _Segment(path, start, end, scratch / f"{path.name}-{start}.jsonl")
+
+
+def _next_line(path: Path, place: int) -> int:
     """Gives where the line after the one at a place begins, without keeping a line in memory."""
-    file.seek(place)
-    while piece := file.readline(_PIECE):
-        if piece.endswith(b"\n"):
-            break
-    return file.tell()
+    with path.open("rb") as file:
+        file.seek(place)
+        while piece := file.readline(_PIECE):
+            if piece.endswith(b"\n"):
+                break
+        return file.tell()
 
 
-def _in_processes(path: Path, kind: Kind, limits: list[int], scratch: Path) -> bool:
+def _in_processes(kind: Kind, shares: Sequence[Sequence[_Segment]], scratch: Path) -> bool:
     """Checks all parts at once, and says whether every process came to its end."""
-    command = [sys.executable, "-m", "wherry.ingest.clean.parts", str(path), kind]
+    scratch.mkdir(parents=True)
+    command = [sys.executable, "-m", "wherry.ingest.clean.parts", kind]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_KEEP}
     running = [
         subprocess.Popen(
-            [*command, str(start), str(end), str(_told(scratch, number))],
+            [*command, *(str(value) for one in share for value in astuple(one))],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for number, (start, end) in enumerate(pairwise(limits))
+        for share in shares
     ]
     try:
         return all(process.wait() == 0 for process in running)
@@ -134,21 +170,17 @@ def _in_processes(path: Path, kind: Kind, limits: list[int], scratch: Path) -> b
             process.wait()
 
 
-def _joined(scratch: Path, parts: int) -> Iterator[Seen]:
+def _joined(told: Sequence[Path]) -> Iterator[Seen]:
     before = 0
     decode = msgspec.json.Decoder(Seen).decode
-    for number in range(parts):
+    for path in told:
         lines = 0
-        with _told(scratch, number).open("rb") as file:
+        with path.open("rb") as file:
             for one in map(decode, file):
                 lines += one.lines
                 bad = tuple(replace(bad, line=bad.line + before) for bad in one.bad)
                 yield replace(one, bad=bad)
         before += lines
-
-
-def _told(scratch: Path, number: int) -> Path:
-    return scratch / f"part-{number}.jsonl"
 
 
 def _of_batch(batch: Batch) -> Seen:

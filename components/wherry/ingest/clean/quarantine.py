@@ -1,6 +1,6 @@
 """Sets rows aside that cannot be read, up to a stated number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -76,6 +76,18 @@ class Ward:
                 f"The first of them:{listed}",
                 remedy=_REMEDY,
             )
+
+
+def lines_of(path: Path, file: str) -> Iterator[int]:
+    """Gives the lines of one file that a `Ward` set aside, in their order.
+
+    Args:
+        path: the file that it wrote.
+        file: as its rows were added.
+    """
+    decode = msgspec.json.Decoder(SetAside).decode
+    with path.open("rb") as aside:
+        yield from (one.line for one in map(decode, aside) if one.file == file)
 
 
 _REMEDY: Final = (

@@ -24,8 +24,9 @@ def divided(rows: list[Row], settings: SplitBy) -> Iterator[Part]:
 
 def group_of(row: Row) -> str:
     """Gives what must not stand in two splits: the group, or without one the bare prompt."""
-    if row.group:
-        return f"group {row.group}"
+    # One export pads its columns, the next one does not.
+    if group := row.group.strip():
+        return f"group {group}"
     return f"prompt {prompt_of(row)}"
 
 

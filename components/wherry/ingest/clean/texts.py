@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 import msgspec
-import polars as pl
 
 from wherry.contracts import Cleaned, Row
 from wherry.contracts.dataset import Message
@@ -13,10 +12,10 @@ from wherry.ingest.clean.settings import NormaliseUnicode, RedactPii
 from wherry.ingest.clean.steps import Rows, Tally
 from wherry.text.normal import strip_control
 from wherry.text.patterns import PII, SECRETS, Pattern
-from wherry.text.redact import redact_series
+from wherry.text.redact import redact_turns
 
-Change = Callable[[list[str]], Sequence[str]]
-"""Gives texts as they should be, each in its place."""
+Change = Callable[[list[list[str]]], list[list[str]]]
+"""Gives texts as they should be, each in its place; those of one list follow each other."""
 
 
 class Rewrite:
@@ -55,7 +54,7 @@ def normalise_unicode(settings: NormaliseUnicode, name: str) -> Rewrite:
         tally.told[f"texts brought into {form}"] += differing(texts, after)
         return after
 
-    return Rewrite(tally, change, labels=True)
+    return Rewrite(tally, _each(change), labels=True)
 
 
 def strip_control_characters(name: str) -> Rewrite:
@@ -67,17 +66,17 @@ def strip_control_characters(name: str) -> Rewrite:
         tally.told["control characters"] += sum(map(len, texts)) - sum(map(len, after))
         return after
 
-    return Rewrite(tally, change, labels=True)
+    return Rewrite(tally, _each(change), labels=True)
 
 
 def redact_pii(settings: RedactPii, name: str) -> Rewrite:
     """Makes the step that replaces personal data by what it was."""
     tally, patterns = Tally(name), patterns_of(settings)
 
-    def change(texts: list[str]) -> list[str]:
-        after, found = redact_series(pl.Series(texts, dtype=pl.String), patterns)
+    def change(texts: list[list[str]]) -> list[list[str]]:
+        after, found = redact_turns(texts, patterns)
         tally.told.update(found)
-        return after.to_list()
+        return after
 
     return Rewrite(tally, change, labels=False)
 
@@ -96,17 +95,30 @@ def differing(before: Sequence[str], after: Sequence[str]) -> int:
 def rewritten(rows: list[Row], change: Change, *, labels: bool) -> list[Row]:
     """Gives rows with their texts changed; those without a change are the very same."""
     texts = [_texts(row, labels=labels) for row in rows]
-    flat = iter(change([text for own in texts for text in own]))
-    after = [list(islice(flat, len(own))) for own in texts]
+    flat = iter(change([part for own in texts for part in own]))
+    after = [(next(flat), next(flat)) for _ in texts]
     return [
-        row if new == old else _with(row, new, labels=labels)
+        row if new == old else _with(row, [text for part in new for text in part], labels=labels)
         for row, old, new in zip(rows, texts, after, strict=True)
     ]
 
 
-def _texts(row: Row, *, labels: bool) -> list[str]:
+def _each(change: Callable[[list[str]], Sequence[str]]) -> Change:
+    """Makes a change of lists of texts from one of texts that know nothing of each other."""
+
+    def changed(texts: list[list[str]]) -> list[list[str]]:
+        flat = iter(change([text for own in texts for text in own]))
+        return [list(islice(flat, len(own))) for own in texts]
+
+    return changed
+
+
+def _texts(row: Row, *, labels: bool) -> tuple[list[str], list[str]]:
+    """Gives the system's turn, the team's own, apart from what was said."""
     own = [message.content for message in row.messages]
-    return [*own, row.text, row.rejected, *([row.label] if labels else [])]
+    first = int(row.messages[:1] != () and row.messages[0].role == "system")
+    more = [row.text, row.rejected, *([row.label] if labels else [])]
+    return own[:first], [*own[first:], *more]
 
 
 def _with(row: Row, texts: list[str], *, labels: bool) -> Row:

@@ -1,6 +1,6 @@
 """Makes a data set of files that are one already: every row is checked, no byte changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,8 +9,8 @@ from wherry.contracts.dataset import QUARANTINE_NAME
 from wherry.contracts.files import staged_file
 from wherry.ingest.clean.files import Origin, origins
 from wherry.ingest.clean.made import Made, entry, with_quarantine
-from wherry.ingest.clean.parts import seen
-from wherry.ingest.clean.quarantine import Ward
+from wherry.ingest.clean.parts import Seen, seen
+from wherry.ingest.clean.quarantine import Ward, lines_of
 from wherry.ingest.settings import IngestSettings
 from wherry.ingest.step import Fetched
 from wherry.progress import Report
@@ -39,8 +39,9 @@ def checked(
     """
     found = origins(files, settings)
     with Ward(folder / QUARANTINE_NAME, settings.quarantine) as ward:
-        check = _Check(folder, settings, ward, scratch, report)
-        canonical = all(check(origin) for origin in found)
+        check = _Check(settings, ward, report)
+        parts = seen([folder / origin.file.path for origin in found], settings.kind, scratch)
+        canonical = all(check(*pair) for pair in zip(found, parts, strict=True))
         if canonical:
             ward.check(sum(check.rows.values()))
     if not canonical:
@@ -57,8 +58,9 @@ def _made(
     set_aside: int,
 ) -> Made:
     entries = {file.path: FileEntry(file.path, file.size, file.sha256) for file in files}
-    for name, lines in check.bad.items():
-        _leave_out(folder / name, lines)
+    for name in check.spoilt:
+        # From the file again: there may be more bad lines than memory holds.
+        _leave_out(folder / name, lines_of(folder / QUARANTINE_NAME, name))
         entries[name] = entry(folder, name)
     splits = tuple(
         Split(name, f"{name}.jsonl", check.rows[name], entries[f"{name}.jsonl"].sha256)
@@ -69,31 +71,25 @@ def _made(
 
 
 class _Check:
-    """Reads files, counts their good rows and keeps the lines of the others."""
+    """Reads files, counts their good rows and sets the others aside."""
 
-    def __init__(
-        self, folder: Path, settings: IngestSettings, ward: Ward, scratch: Path, report: Report
-    ) -> None:
-        self._folder = folder
-        self._settings = settings
+    def __init__(self, settings: IngestSettings, ward: Ward, report: Report) -> None:
         self._ward = ward
-        self._scratch = scratch
         self._report = report
         self.rows: dict[str, int] = dict.fromkeys(settings.splits, 0)
-        self.bad: dict[str, list[int]] = {}
+        self.spoilt: dict[str, None] = {}
+        """Files with a bad row, in their order."""
         self.labels: set[str] = set()
 
-    def __call__(self, origin: Origin) -> bool:
-        """Reads a file, and says whether all of it is in Wherry's own form."""
+    def __call__(self, origin: Origin, parts: Iterator[Seen]) -> bool:
+        """Reads what was seen of a file, and says whether all of it is in Wherry's own form."""
         name, done = origin.file.path, 0
-        scratch = self._scratch / origin.split
-        scratch.mkdir(parents=True)
-        for part in seen(self._folder / name, self._settings.kind, scratch):
+        for part in parts:
             if not part.canonical:
                 return False
             if part.bad:
                 self._ward.add([SetAside(name, bad.line, bad.reason) for bad in part.bad])
-                self.bad.setdefault(name, []).extend(bad.line for bad in part.bad)
+                self.spoilt[name] = None
             self.rows[origin.split] += part.rows
             if origin.split == "train":
                 self.labels.update(part.labels)
@@ -102,10 +98,12 @@ class _Check:
         return True
 
 
-def _leave_out(path: Path, lines: Collection[int]) -> None:
-    bad, number = set(lines), 1
+def _leave_out(path: Path, lines: Iterator[int]) -> None:
+    bad, number = next(lines, 0), 1
     with staged_file(path) as staged, path.open("rb") as file, staged.open("wb") as copy:
         while piece := file.readline(_PIECE):  # a bad line may be of any length
-            if number not in bad:
+            if number != bad:
                 copy.write(piece)
-            number += piece.endswith(b"\n")
+            if piece.endswith(b"\n"):
+                bad = next(lines, 0) if number == bad else bad
+                number += 1

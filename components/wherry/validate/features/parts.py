@@ -1,5 +1,6 @@
 """Measures one batch of rows: what each shows by itself."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -85,7 +86,7 @@ _PLAIN: Final[Mapping[str, Callable[[Texts], pl.Series]]] = {
     "id": lambda texts: hashes([row.id for row in texts.rows]),
     "prompt": lambda texts: hashes(texts.asked.to_list()),
     "completion": lambda texts: hashes(texts.answered.to_list()),
-    "group": lambda texts: hashes([row.group for row in texts.rows]),
+    "group": lambda texts: hashes([row.group.strip() for row in texts.rows]),
     "row": lambda texts: hashes([encoded(row).decode() for row in texts.rows]),
     "label": lambda texts: texts.label,
     "roles": lambda texts: texts.roles,
@@ -243,8 +244,13 @@ def _hints(own: Sequence[Pattern]) -> dict[str, list[str]]:
     hints = {_GARBLED: [r"[^\t\n\r -~]"]}
     for pattern in (*PII, *SECRETS, *own):
         for name in (pattern.sort, pattern.column):
-            hints.setdefault(name, []).append(f"(?:{pattern.hint or pattern.regex})")
+            hints.setdefault(name, []).append(f"(?:{_nameless(pattern.hint or pattern.regex)})")
     return hints
+
+
+def _nameless(regex: str) -> str:
+    # Expressions are joined to one, in which no two groups may have one name.
+    return re.sub(r"\(\?P?<value>", "(?:", regex)
 
 
 def _measure(texts: pl.Series, names: Sequence[str], instruments: Instruments) -> pl.DataFrame:

@@ -51,10 +51,11 @@ class Texts:
     @cached_property
     def user(self) -> pl.Series:
         """The user's turns, or the plain text: what comes from outside."""
-        several = self.roles.str.contains("assistant .*assistant").fill_null(False).arg_true()
-        texts = [_turns(self.rows[number], "user") for number in several]
+        # Anywhere else the question holds answers too, or a user's turn is the last.
+        others = (~self.roles.str.contains("^(?:system )?user assistant$")).fill_null(False)
+        texts = [_turns(self.rows[number], "user") for number in others.arg_true()]
         # A scatter changes the series that it is asked of.
-        return self.question.clone().scatter(several, texts) if texts else self.question
+        return self.question.clone().scatter(others.arg_true(), texts) if texts else self.question
 
     @cached_property
     def answers(self) -> pl.Series:

@@ -302,8 +302,10 @@ def _freshness(seen: Observed) -> Iterator[Proposal]:
         wanted = 2 * max(spread.least, 0.0)
         limit = next((days for days in _AGES if days >= wanted), math.ceil(wanted))
         yield Proposal(
-            "Freshness.", _MINIMUM, {"column": "age_days", "max_value": limit}, "warning",
-            "Days since the newest row was written: data that stopped coming is old news.",
+            "Freshness.", _MINIMUM, {"column": "age_days", "min_value": -1, "max_value": limit},
+            "warning",
+            "Days since the newest row was written: data that stopped coming is old news, and a "
+            "row of after tomorrow, which would hide that, has a wrong clock.",
             f"The newest row was {max(spread.least, 0.0):,.0f} days old, the oldest "
             f"{max(spread.most, 0.0):,.0f}.",
         )  # fmt: skip
