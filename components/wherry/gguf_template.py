@@ -1,4 +1,6 @@
-"""Reads the few facts that a server needs from a GGUF file's header, without the tensors.
+"""Reads the chat template that a GGUF file carries, without its tensors.
+
+llama.cpp's server shows it too, but without a last line end: its digest would be another's.
 
 The form is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
@@ -38,7 +40,7 @@ def chat_template(path: Path) -> str:
         raise _malformed(path, f"its header is damaged ({error})") from error
     raise TemplateError(
         f"{path} carries no chat template ({TEMPLATE_KEY}).",
-        remedy="Serve an instruction-tuned model, or quantize it with its template.",
+        remedy="Choose an instruction-tuned model, or quantize it with a template.",
     )
 
 
@@ -95,6 +97,6 @@ def _unpack(file: IO[bytes], form: str) -> tuple[int, ...]:
 
 def _malformed(path: Path, why: str) -> FormatError:
     return FormatError(
-        f"{path} is no GGUF file that can be served: {why}.",
+        f"{path} is no whole GGUF file: {why}.",
         remedy="Make or fetch the file again.",
     )

@@ -3,11 +3,13 @@
 Run as ``python -m wherry.llama_server`` it is the process that is measured.
 """
 
+import json
 import os
 import secrets
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ import msgspec
 import xllamacpp
 
 import wherry
+from wherry.contracts import Message
 from wherry.contracts.errors import FormatError
 
 Request = Mapping[str, Any]
@@ -75,6 +78,52 @@ def start(file: Path, *, key: str, slots: int, context: int, threads: int) -> An
             "fit into memory.",
             remedy="Make or fetch the file again; llama.cpp wrote the cause to the log.",
         ) from error
+
+
+class LocalServer:
+    """llama.cpp's server in this process, and what it tells over HTTP alone.
+
+    Args:
+        file: the model.
+        slots: requests answered at once.
+        context: room for each one's prompt and answer, in tokens.
+        threads: CPU threads; 0 for all that this process may use.
+
+    Raises:
+        FormatError: if llama.cpp cannot load the file.
+    """
+
+    def __init__(self, file: Path, *, slots: int = 1, context: int, threads: int = 0) -> None:
+        self._key = secrets.token_hex(32)
+        self.engine = start(file, key=self._key, slots=slots, context=context, threads=threads)
+        # A server that is dropped before its loop runs waits for that loop for ever.
+        self.engine.handle_completions({"prompt": "a", "n_predict": 1})
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """Renders a conversation by the file's template and opens the assistant's turn.
+
+        Raises:
+            OSError: if it cannot.
+        """
+        body = {"messages": [msgspec.structs.asdict(message) for message in messages]}
+        return str(self.http("/apply-template", body)["prompt"])
+
+    def tokens(self, text: str, *, special: bool = True) -> tuple[int, ...]:
+        """Tokenizes a text; with what a model begins each text with if `special`."""
+        body = {"content": text, "add_special": special, "parse_special": True}
+        return tuple(self.http("/tokenize", body)["tokens"])
+
+    def http(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Calls what the server has no Python method for."""
+        request = urllib.request.Request(  # noqa: S310  # the server's own address
+            self.engine.listening_address + path,
+            data=msgspec.json.encode(body),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
+        )
+        # No proxy stands between a process and itself.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request) as reply:
+            return json.load(reply)  # type: ignore[no-any-return]  # JSON has no type
 
 
 def _cores() -> int:

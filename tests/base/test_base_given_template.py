@@ -152,7 +152,7 @@ def test_the_gguf_file_beside_it_has_the_same_template_and_nothing_else_changed(
 
 def test_serving_refuses_a_file_without_a_template(raw: Path, tmp_path: Path) -> None:
     from wherry.base.adapters.gguf_header import copy_with
-    from wherry.serve.gguf import chat_template
+    from wherry.gguf_template import chat_template
 
     copy_with(raw / "source.gguf", tmp_path / "mute.gguf", "", None)
     with pytest.raises(TemplateError, match="carries no chat template"):

@@ -26,7 +26,7 @@ from wherry.contracts import (
 )
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.deploy.run import run
-from wherry.serve.gguf import chat_template
+from wherry.gguf_template import chat_template
 from wherry.signing import BLESSING, KeyFolder, stamp
 
 WORDS = ("apple", "river", "stone", "bread", "cloud", "horse", "paper", "green")

@@ -1,7 +1,7 @@
 """What holds of every prediction and of every pair of models."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wherry.evaluate.estimates import Draws
@@ -27,8 +27,16 @@ def predictions(draw: st.DrawFn) -> list[Prediction]:
     return [one(number) for number in range(draw(st.integers(1, 12)))]
 
 
+_VANISHING = [
+    Prediction("r0", "a", "a", "a", True, False, 1.0),
+    Prediction("r1", "a", "a", "b", True, False, 4.7e-145),
+]
+"""Their calibration spreads by less than a float's cube holds."""
+
+
 @unhurried
 @given(predictions())
+@example(_VANISHING)
 def test_every_number_of_labels_is_a_share_with_ends_in_order(made: list[Prediction]) -> None:
     chosen = choose((), LABELS, {}, "chat")
     for metric in quality(made, chosen.measures, LABELS, Slicing(), Draws(100, 0)):

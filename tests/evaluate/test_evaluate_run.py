@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from tests.evaluate.conftest import Models
 from wherry.contracts import Dataset, Manifest, Message, ModelRef, Scores, digest_file
 from wherry.contracts.errors import DataError, DigestError, FormatError, MissingError, TemplateError
-from wherry.evaluate.adapters.llamacpp import LlamaCppAnswerer
-from wherry.evaluate.adapters.transformers import TransformersAnswerer
 from wherry.evaluate.run import run
 from wherry.evaluate.step import Prediction
 from wherry.progress import Silent
+
+if TYPE_CHECKING:  # torch takes seconds, and unit tests collect this file too
+    from wherry.evaluate.adapters.llamacpp import LlamaCppAnswerer
+    from wherry.evaluate.adapters.transformers import TransformersAnswerer
 
 pytestmark = pytest.mark.local
 
@@ -169,12 +172,16 @@ def test_a_split_that_is_not_there_is_named(models: Models, tmp_path: Path) -> N
         _run(models, models.gguf, tmp_path, split="dev")
 
 
-def _transformers(models: Models) -> TransformersAnswerer:
+def _transformers(models: Models) -> "TransformersAnswerer":
+    from wherry.evaluate.adapters.transformers import TransformersAnswerer
+
     return TransformersAnswerer(
         models.base, models.adapter, max_new_tokens=4, batch_size=4, threads=1
     )
 
 
-def _llamacpp(models: Models, *, slots: int = 2, context: int = 256) -> LlamaCppAnswerer:
+def _llamacpp(models: Models, *, slots: int = 2, context: int = 256) -> "LlamaCppAnswerer":
+    from wherry.evaluate.adapters.llamacpp import LlamaCppAnswerer
+
     file = models.gguf / ModelRef.read(models.gguf / "model.json").file
     return LlamaCppAnswerer(file, max_new_tokens=4, slots=slots, context=context, threads=1)

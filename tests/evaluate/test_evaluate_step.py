@@ -21,11 +21,11 @@ from wherry.evaluate.step import (
     check_template,
     costs,
     examine,
+    label_tokens,
     latencies,
     normalise,
     predict,
     quality,
-    refuse_ambiguous,
 )
 from wherry.progress import Silent
 
@@ -219,10 +219,31 @@ def test_labels_that_differ_in_case_alone_are_refused() -> None:
         _exam([_row(1, "bone")], ("bone", "Bone"), "accuracy")
 
 
+def _letters(text: str) -> list[int]:
+    return [ord(letter) for letter in text]
+
+
+def _sentencepiece(text: str) -> list[int]:
+    """Puts a space before each text, as SentencePiece does."""
+    return _letters(f" {text}")
+
+
+def test_labels_are_tokens_behind_the_prompt() -> None:
+    for encode in (_letters, _sentencepiece):
+        assert label_tokens(encode, "Organ? ", ("ear", "eye")) == [(101, 97, 114), (101, 121, 101)]
+
+
 def test_labels_whose_tokens_begin_one_another_are_refused() -> None:
-    refuse_ambiguous(("a", "b"), [(1, 2), (1, 3)])
     with pytest.raises(DataError, match="'heart' begin those of 'heartburn'"):
-        refuse_ambiguous(("heart", "heartburn"), [(7,), (7, 8)])
+        label_tokens(_letters, "Organ? ", ("heart", "heartburn"))
+
+
+def test_a_label_that_the_prompt_swallows_is_refused() -> None:
+    def merging(text: str) -> list[int]:
+        return _letters(text.replace("? e", "\N{WHITE QUESTION MARK ORNAMENT}"))
+
+    with pytest.raises(DataError, match="'ear' has no tokens of its own"):
+        label_tokens(merging, "Organ? ", ("ear",))
 
 
 def test_costs_are_medians_with_units() -> None:

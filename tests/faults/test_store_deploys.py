@@ -21,9 +21,9 @@ from tests.faults.stores import Place
 from tests.serve.served import smollm2
 from wherry.contracts import Deployment, Release, digest_bytes
 from wherry.deploy.run import status, stop
+from wherry.gguf_template import chat_template
 from wherry.ledger import Ledger
 from wherry.release import moves
-from wherry.serve.gguf import chat_template
 
 pytestmark = [pytest.mark.faults, pytest.mark.local, pytest.mark.slow]
 

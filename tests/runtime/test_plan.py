@@ -71,6 +71,7 @@ def test_a_cluster_deploys_where_it_runs(tmp_path: Path) -> None:
         ("base: pkg://x/y", "no 'name'"),
         ("name: a", "no 'base'"),
         ("name: a\nbase: {template: chatml}", "section 'base', has no 'uri'"),
+        ("name: a\nbase: pkg://x/y\ngate: {}\ngate: {a: 1}", "'gate' is given twice"),
         ("name: A b\nbase: pkg://x/y", "no DNS label"),
         ("name: a\nbase: pkg://x/y\ntuen: {}", "unknown section 'tuen'"),
         ("name: a\nbase: pkg://x/y\ntune: 3", "'tune' is int"),

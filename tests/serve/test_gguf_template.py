@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wherry.contracts.errors import FormatError, TemplateError
-from wherry.serve.gguf import chat_template
+from wherry.gguf_template import chat_template
 
 
 def text(value: str) -> bytes:
@@ -62,7 +62,7 @@ def test_a_base_model_without_a_template_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_header_is_a_format_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(data)
-    with pytest.raises(FormatError, match=r"m\.gguf is no GGUF"):
+    with pytest.raises(FormatError, match=r"m\.gguf is no whole GGUF"):
         chat_template(path)
 
 

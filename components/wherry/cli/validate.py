@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from wherry import strict_yaml
 from wherry.cli.options import debug_option, json_option
 from wherry.cli.rows import (
     DEFAULT_KIND,
@@ -238,7 +239,7 @@ def _suite(path: Path) -> dict[str, Any]:
             f"{path} does not exist.", remedy=f"Make it: wherry validate init FILE -o {path}"
         )
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = strict_yaml.load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is no YAML{_where(error)}.", remedy="Correct it.") from error
     if not isinstance(raw, dict):

@@ -177,4 +177,5 @@ def _acceleration(without: Floats, counts: NDArray[np.int64]) -> float:
     moved = np.average(without[known], weights=counts[known]) - without[known]
     spread = float(np.sum(counts[known] * moved**2))
     skew = float(np.sum(counts[known] * moved**3))
-    return skew / (6 * spread**1.5) if spread > 0 else 0.0
+    scale = 6 * spread**1.5  # of the least spreads it is 0 itself
+    return skew / scale if scale > 0 else 0.0

@@ -79,11 +79,19 @@ def open_answerer(folder: Path | None, base: Path | None, url: str, asking: Aski
         )
     try:
         return _served(url, asking) if folder is None else _loaded(folder, base, asking)
-    except ModuleNotFoundError as error:
-        raise ExtraMissingError(
-            f"Asking a model needs {error.name}, which is not installed.",
-            remedy='Run: pip install "wherry[evaluate]"',
-        ) from error
+    except ImportError as error:
+        raise extra_missing(error) from error
+
+
+def extra_missing(error: ImportError) -> ExtraMissingError:
+    """Gives the error for a library that a model needs and that is not here."""
+    needed = (
+        f"needs {error.name}, which is not installed" if error.name else f"cannot go on: {error}"
+    )
+    return ExtraMissingError(
+        f"Asking this model {needed}.",
+        remedy='Run: pip install "wherry[evaluate]", for INT8 and INT4 "wherry[gpu]" too.',
+    )
 
 
 def _served(url: str, asking: Asking) -> Opened:

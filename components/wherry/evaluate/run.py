@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wherry.contracts import Message, ModelRef, Row, Scores, read_settings
-from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.model import MODEL_NAME
 from wherry.evaluate.exam import Asked, Sitting, verdict
-from wherry.evaluate.opening import Asking, loaded_answerer
+from wherry.evaluate.opening import Asking, extra_missing, loaded_answerer
 from wherry.evaluate.raw.step import RawModel
 from wherry.evaluate.settings import EvaluateSettings
 from wherry.evaluate.step import Model, Speed, costs
@@ -74,8 +73,8 @@ def _loaded(described: ModelRef, folder: Path, base: Path | None, sitting: Sitti
     try:
         raw = _raw(described, folder, base, wanted) if chosen.likelihood else None
         answerer = loaded_answerer(described, folder, base, asking) if chosen.answers else None
-    except ModuleNotFoundError as error:
-        raise _extra(error) from error
+    except ImportError as error:
+        raise extra_missing(error) from error
     return Model(answerer, raw)
 
 
@@ -112,8 +111,8 @@ def _speed(
         return None
     try:
         from wherry.evaluate.adapters.llamacpp import measure
-    except ModuleNotFoundError as error:
-        raise _extra(error) from error
+    except ImportError as error:
+        raise extra_missing(error) from error
     asked = (rows[index % len(rows)] for index in range(settings.speed_runs))
     prompts = [_spoken(row, settings.context) for row in asked]
     return measure(folder / model.file, prompts, context=settings.context, threads=settings.threads)
@@ -122,10 +121,3 @@ def _speed(
 def _spoken(row: Row, context: int) -> Sequence[Message]:
     """Gives what a user would say; of plain text its beginning, which leaves room for an answer."""
     return row.prompt or (Message("user", row.text[: context // 4]),)
-
-
-def _extra(error: ModuleNotFoundError) -> ExtraMissingError:
-    return ExtraMissingError(
-        f"Evaluating needs {error.name}, which is not installed.",
-        remedy='Run: pip install "wherry[evaluate]"',
-    )

@@ -1,7 +1,7 @@
 """Turns a model's answers to a data split into scores with 95% intervals."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
@@ -78,7 +78,34 @@ class Speed:
     """Largest resident memory of that process in bytes; None where it cannot be read."""
 
 
-def refuse_ambiguous(labels: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
+def label_tokens(
+    encode: Callable[[str], Sequence[int]], opened: str, labels: Sequence[str]
+) -> list[tuple[int, ...]]:
+    """Tokenizes each label where it will stand, for a tokenizer may look to the left.
+
+    Args:
+        encode: turns a rendered text into tokens.
+        opened: a rendered prompt; what it ends with is that of all prompts.
+        labels: the label set.
+
+    Raises:
+        DataError: if a label has no tokens of its own there, or those that begin another's.
+    """
+    start = tuple(encode(opened))
+    tokens = []
+    for label in labels:
+        whole = tuple(encode(opened + label))
+        if whole[: len(start)] != start or len(whole) == len(start):
+            raise DataError(
+                f"The label {label!r} has no tokens of its own after the prompt.",
+                remedy="Reword it.",
+            )
+        tokens.append(whole[len(start) :])
+    _refuse_ambiguous(labels, tokens)
+    return tokens
+
+
+def _refuse_ambiguous(labels: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
     """Refuses labels whose scores cannot be compared: one's tokens begin another's.
 
     Args:

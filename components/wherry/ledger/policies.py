@@ -33,8 +33,10 @@ def read_policy(kind: type[T], state: Path, variable: str, name: str) -> T | Non
 def _mapping(path: Path, variable: str) -> dict[str, object]:
     import yaml
 
+    from wherry import strict_yaml
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = strict_yaml.load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(
             f"the policy {path} cannot be read: {error}.",

@@ -244,8 +244,13 @@ def check_template(text: str, base: ModelRef) -> None:
         base: what training used.
 
     Raises:
-        TemplateError: naming both digests.
+        TemplateError: naming both digests, or if there is no template at all.
     """
+    if not text:
+        raise TemplateError(
+            f"The base {base.name} has no chat template; conversations judge what is made of it.",
+            remedy="Fetch it with one, `base: {uri: …, template: chatml}`, and tune on that.",
+        )
     if (found := digest_bytes(text.encode())) != base.template_digest:
         raise TemplateError(
             f"The GGUF file of the base embeds a chat template of digest {found}, training used "

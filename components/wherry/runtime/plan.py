@@ -11,6 +11,7 @@ import yaml
 
 from wherry.contracts import Code
 from wherry.contracts.errors import MissingError, SettingsError
+from wherry.strict_yaml import StrictLoader
 
 _ROOMS: Final = (
     "ingest", "base", "validate", "tune", "tune_job", "evaluate", "quantize", "gate", "release",
@@ -110,8 +111,8 @@ def load_file(path: Path) -> dict[str, Any]:
 
 
 def _loader(path: Path) -> type[yaml.SafeLoader]:
-    class Loader(yaml.SafeLoader):
-        """A SafeLoader that takes in files from the same folder."""
+    class Loader(StrictLoader):
+        """One that takes in files from the same folder."""
 
     def include(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, Any]:
         name = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else ""

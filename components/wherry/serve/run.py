@@ -17,7 +17,7 @@ from wherry.contracts.errors import (
     WherryError,
     as_wherry_error,
 )
-from wherry.serve.gguf import chat_template
+from wherry.gguf_template import chat_template
 from wherry.serve.settings import ServeSettings
 from wherry.serve.step import Drain, Engine, Line
 

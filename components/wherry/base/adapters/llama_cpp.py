@@ -1,11 +1,9 @@
 """Tokenizes with a GGUF file's own tokenizer, through llama.cpp."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.request import Request, urlopen
 
-import xllamacpp
+from wherry.llama_server import LocalServer
 
 
 class GgufTokenizer:
@@ -16,26 +14,8 @@ class GgufTokenizer:
     """
 
     def __init__(self, gguf: Path) -> None:
-        params = xllamacpp.CommonParams()
-        params.model.path = str(gguf)
-        params.n_ctx = 512
-        params.n_parallel = 1
-        params.cpuparams.n_threads = 1
-        params.warmup = False
-        params.verbosity = 1  # errors alone
-        self._server = xllamacpp.Server(params)
-        # A server that is dropped before its loop runs waits for that loop for ever.
-        self._server.handle_completions({"prompt": "a", "n_predict": 1})
+        self._server = LocalServer(gguf, context=512, threads=1)
 
     def encode(self, text: str) -> Sequence[int]:
         """Gives the tokens of a text."""
-        body = json.dumps({"content": text, "add_special": False, "parse_special": True})
-        # The address is the server's own, on the loopback interface.
-        request = Request(  # noqa: S310
-            f"{self._server.listening_address}/tokenize",
-            data=body.encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urlopen(request, timeout=30) as response:  # noqa: S310
-            tokens: list[int] = json.load(response)["tokens"]
-        return tokens
+        return self._server.tokens(text, special=False)

@@ -1,9 +1,6 @@
 """Asks a GGUF file through llama.cpp's server, as serving does, and measures what that costs."""
 
-import json
 import math
-import secrets
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +11,9 @@ import msgspec
 from wherry import llama_server
 from wherry.contracts import Digest, Message, digest_bytes
 from wherry.contracts.errors import DataError, TemplateError
-from wherry.evaluate.step import Answer, Speed, refuse_ambiguous
+from wherry.evaluate.step import Answer, Speed, label_tokens
+from wherry.gguf_template import chat_template
+from wherry.llama_server import LocalServer
 from wherry.progress import Report
 
 Json = dict[str, Any]
@@ -51,6 +50,7 @@ class LlamaCppAnswerer:
     def __init__(
         self, file: Path, *, max_new_tokens: int, slots: int, context: int, threads: int
     ) -> None:
+        self._file = file
         self._server = _Server(file, slots=slots, context=context, threads=threads)
         self._max_new_tokens = max_new_tokens
         self._slots = slots
@@ -64,8 +64,8 @@ class LlamaCppAnswerer:
 
     @property
     def template_digest(self) -> Digest:
-        """Of the template that the file embeds, as the engine that uses it shows it."""
-        return digest_bytes(self._server.http("/props")["chat_template"].encode())
+        """Of the template that the file embeds."""
+        return digest_bytes(chat_template(self._file).encode())
 
     def answer(
         self, prompts: Sequence[Sequence[Message]], labels: Sequence[str], report: Report
@@ -73,29 +73,13 @@ class LlamaCppAnswerer:
         """Answers every prompt and scores every label; see `wherry.evaluate.step.Answerer`."""
         if not prompts:
             return []
-        tokens = self._label_tokens(prompts[0], labels)
+        tokens = label_tokens(self._server.tokens, self._server.render(prompts[0]), labels)
         answers = []
         with ThreadPoolExecutor(self._slots) as pool:
             for answer in pool.map(lambda prompt: self._answer(prompt, tokens), prompts):
                 answers.append(answer)
                 report.progress(len(answers), len(prompts), "rows answered")
         return answers
-
-    def _label_tokens(self, prompt: Sequence[Message], labels: Sequence[str]) -> list[Tokens]:
-        """Tokenizes each label where it will stand, for a tokenizer may look to the left."""
-        opened = self._server.render(prompt)
-        start = self._server.tokens(opened)
-        tokens = []
-        for label in labels:
-            whole = self._server.tokens(opened + label)
-            if whole[: len(start)] != start or len(whole) == len(start):
-                raise DataError(
-                    f"The label {label!r} has no tokens of its own after the prompt.",
-                    remedy="Reword it.",
-                )
-            tokens.append(whole[len(start) :])
-        refuse_ambiguous(labels, tokens)
-        return tokens
 
     def _answer(self, prompt: Sequence[Message], labels: Sequence[Tokens]) -> Answer:
         def ask(**options: Any) -> Json:
@@ -211,16 +195,8 @@ def _listed(reply: Json, key: str, *, chosen: bool = False) -> dict[int, float]:
     return {top["id"]: float(top[key]) for top in tops}
 
 
-class _Server:
+class _Server(LocalServer):
     """llama.cpp's server in this process."""
-
-    def __init__(self, file: Path, *, slots: int, context: int, threads: int) -> None:
-        self._key = secrets.token_hex(32)
-        self._server = llama_server.start(
-            file, key=self._key, slots=slots, context=context, threads=threads
-        )
-        # A server that is dropped before its loop runs waits for that loop for ever.
-        self._server.handle_completions({"prompt": "a", "n_predict": 1})
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Json:
         """Answers a conversation, greedily unless the options say otherwise."""
@@ -231,34 +207,12 @@ class _Server:
         }
         if "n_probs" in body:
             body["logprobs"], body["top_logprobs"] = True, body.pop("n_probs")
-        return self._called(self._server.handle_chat_completions, body)
+        return self._called(self.engine.handle_chat_completions, body)
 
     def complete(self, tokens: Tokens, **options: Any) -> Json:
         """Goes on from tokens, greedily unless the options say otherwise."""
         body = {"prompt": list(tokens), "temperature": 0.0, **options}
-        return self._called(self._server.handle_completions, body)
-
-    def render(self, messages: Sequence[Message]) -> str:
-        """Renders a conversation by the file's template and opens the assistant's turn."""
-        body = {"messages": [msgspec.structs.asdict(message) for message in messages]}
-        return str(self.http("/apply-template", body)["prompt"])
-
-    def tokens(self, text: str) -> Tokens:
-        """Tokenizes a rendered text."""
-        body = {"content": text, "add_special": True, "parse_special": True}
-        return tuple(self.http("/tokenize", body)["tokens"])
-
-    def http(self, path: str, body: Json | None = None) -> Json:
-        """Calls what the server has no Python method for."""
-        request = urllib.request.Request(  # noqa: S310  # the server's own address
-            self._server.listening_address + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
-        )
-        # No proxy stands between a process and itself.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request) as reply:
-            return json.load(reply)  # type: ignore[no-any-return]  # JSON has no type
+        return self._called(self.engine.handle_completions, body)
 
     @staticmethod
     def _called(handle: Callable[[Json], Json], body: Json) -> Json:

@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Digest, Message, digest_bytes
 from wherry.contracts.errors import DataError, FormatError, TemplateError
-from wherry.evaluate.step import Answer, refuse_ambiguous
+from wherry.evaluate.step import Answer, label_tokens
 from wherry.progress import Report
 
 Tokens = tuple[int, ...]
@@ -95,9 +95,12 @@ class TransformersAnswerer:
         self, prompts: Sequence[Sequence[Message]], labels: Sequence[str], report: Report
     ) -> Sequence[Answer]:
         """Answers every prompt and scores every label; see `wherry.evaluate.step.Answerer`."""
-        encoded = [self._encode(self._render(prompt)) for prompt in prompts]
-        wanted = [self._encode(label) for label in labels]
-        self._check(encoded, wanted, labels)
+        if not prompts:
+            return []
+        rendered = [self._render(prompt) for prompt in prompts]
+        encoded = [self._encode(text) for text in rendered]
+        wanted = label_tokens(self._encode, rendered[0], labels)
+        self._check(encoded, wanted)
         with torch.inference_mode():
             answers = self._answer(encoded, wanted, report)
         return [answers[row] for row in range(len(prompts))]
@@ -193,9 +196,7 @@ class TransformersAnswerer:
         )
         return text
 
-    def _check(
-        self, prompts: Sequence[Tokens], labels: Sequence[Tokens], names: Sequence[str]
-    ) -> None:
+    def _check(self, prompts: Sequence[Tokens], labels: Sequence[Tokens]) -> None:
         room = self._context - max([self._max_new_tokens, *map(len, labels)])
         for number, prompt in enumerate(prompts, start=1):
             if len(prompt) > room:
@@ -204,7 +205,6 @@ class TransformersAnswerer:
                     f"room for {room}.",
                     remedy="Shorten the row, or leave it out of the split.",
                 )
-        refuse_ambiguous(names, labels)
 
 
 def ends_of(model: Any, tokenizer: Any) -> set[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from wherry import strict_yaml
 from wherry.contracts import (
     Dataset,
     Digest,
@@ -100,7 +101,7 @@ def _rubric(path: Path | None) -> tuple[Rubric, Digest]:
     text = path.read_bytes() if path else packaged.read_bytes()
     where = path.name if path else "the package's rubric"
     try:
-        values = yaml.safe_load(text)
+        values = strict_yaml.load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{where} is no YAML: {error}.", remedy="Correct it.") from error
     if not isinstance(values, dict):

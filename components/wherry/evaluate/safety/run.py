@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import yaml
 
+from wherry import strict_yaml
 from wherry.contracts import (
     Dataset,
     Digest,
@@ -130,7 +131,7 @@ def _prompts(path: Path | None) -> tuple[PromptSet, Digest]:
     text = path.read_bytes() if path else packaged.read_bytes()
     where = path.name if path else "the package's prompt set"
     try:
-        values = yaml.safe_load(text)
+        values = strict_yaml.load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{where} is no YAML: {error}.", remedy="Correct it.") from error
     if not isinstance(values, dict):

@@ -1,24 +1,20 @@
 """Runs GGUF files through llama.cpp, and encodes tensors with its quantizers."""
 
 import ctypes
-import json
 import os
-import secrets
-import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gguf
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from wherry.contracts import Message
 from wherry.contracts.errors import FormatError, TemplateError
 from wherry.llama import LIBRARY, POINTER, changed, complaints, decode, load_model, open_context
-from wherry.llama_server import start
+from wherry.llama_server import LocalServer
 from wherry.quantize.step import Logits, Rendered, Sample
 
 
@@ -159,33 +155,17 @@ class GgufRenderer:
     """
 
     def __init__(self, file: Path) -> None:
-        self._key = secrets.token_hex(32)
-        self._server = start(file, key=self._key, slots=1, context=256, threads=0)
-        # A server that is dropped before its loop runs waits for that loop for ever.
-        self._server.handle_completions({"prompt": "a", "n_predict": 1})
+        self._server = LocalServer(file, context=256)
 
     def close(self) -> None:
         """Stops the server and frees the model."""
-        self._server = None
+        del self._server
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Renders a conversation and opens the assistant's turn, as serving does."""
-        turns = [msgspec.structs.asdict(message) for message in messages]
-        text = self._post("/apply-template", {"messages": turns})["prompt"]
-        body = {"content": text, "add_special": True, "parse_special": True}
-        return Rendered(text, tuple(self._post("/tokenize", body)["tokens"]))
-
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(  # noqa: S310  # the server's own address
-            self._server.listening_address + path,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
-        )
-        # No proxy stands between a process and itself.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request) as reply:
-                return json.load(reply)  # type: ignore[no-any-return]  # JSON has no type
+            text = self._server.render(messages)
+            return Rendered(text, self._server.tokens(text))
         except OSError as error:
             raise TemplateError(
                 f"llama.cpp cannot render a row with the file's chat template: {error}.",
