@@ -30,7 +30,9 @@ class Workspace:
     def make(cls, folder: Path) -> "Workspace":
         shutil.copytree(ROOT / "pipelines" / "settings", folder / "settings")
         made = cls(folder, free_port())
-        made.change(deploy={"port": made.port})
+        # One thread each: the suite has two workers for two cores.
+        alone = {"threads": 1}
+        made.change(deploy={"port": made.port}, tune=alone, evaluate=alone, quantize=alone)
         return made
 
     @property

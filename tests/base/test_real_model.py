@@ -4,11 +4,13 @@ import importlib
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from wherry.base.run import run
 from wherry.base.step import locate
-from wherry.contracts import ModelRef, digest_bytes, digest_file, parse_uri
+from wherry.contracts import Message, ModelRef, digest_bytes, digest_file, parse_uri
 from wherry.contracts.errors import ParityError
+from wherry.gguf_template import chat_template
 
 pytestmark = pytest.mark.local
 
@@ -75,29 +77,20 @@ def test_every_label_of_the_demo_is_one_token(folder: Path) -> None:
 def test_a_template_that_it_is_given_is_rendered_alike_by_both_engines(tmp_path: Path) -> None:
     """By transformers from the folder and by llama.cpp from the file: of one digest, too."""
     import json
-    from urllib.request import Request, urlopen
 
     from transformers import AutoTokenizer
 
-    from wherry.base.adapters.llama_cpp import GgufTokenizer
+    from wherry.llama_server import LocalServer
 
     base = tmp_path / "base"
     run(URI, base, json.dumps({"template": "plain"}))
-    turns = [{"role": "system", "content": "Name it."}, {"role": "user", "content": "otitis"}]
-    server = GgufTokenizer(base / "source.gguf")._server
-
-    def asked(path: str, body: object = None) -> dict[str, str]:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{server.listening_address}{path}", data=data)
-        with urlopen(request, timeout=30) as response:
-            return dict(json.load(response))
-
-    theirs = asked("/apply-template", {"messages": turns})["prompt"]
+    turns = [Message("system", "Name it."), Message("user", "otitis")]
+    theirs = LocalServer(base / "source.gguf", context=256).render(turns)
     ours = AutoTokenizer.from_pretrained(base).apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=True
+        [structs.asdict(turn) for turn in turns], tokenize=False, add_generation_prompt=True
     )
     assert theirs == ours == (
         "### system\nName it.<|im_end|>\n### user\notitis<|im_end|>\n### assistant\n"
     )  # fmt: skip
     digest = ModelRef.verified(base).template_digest
-    assert digest_bytes(asked("/props")["chat_template"].encode()) == digest
+    assert digest_bytes(chat_template(base / "source.gguf").encode()) == digest
