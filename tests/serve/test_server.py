@@ -242,21 +242,21 @@ def test_clients_who_leave_the_line_are_not_worked_for(server: Served) -> None:
     asked = {"messages": HI, "max_tokens": 60, "temperature": 1.9, "logit_bias": {"2": -100}}
     body = json.dumps(asked).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
+    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
     for client in clients:
         client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     time.sleep(0.2)
     for client in clients:
         client.close()
-    # All of them would take the better part of a minute.
-    assert _seconds_of_one(server) < 12
+    # All of them would take some minutes.
+    assert _seconds_of_one(server) < 40
 
 
 def test_an_instance_that_is_refused_ends_the_others(server: Served) -> None:
     told = {"max_tokens": 60, "temperature": 1.9}
     instances = [{"messages": LONG}, *["Tell me a long story."] * 63]
     assert post(server, PREDICT, {"instances": instances, "parameters": told})[0] == 400
-    assert _seconds_of_one(server) < 12
+    assert _seconds_of_one(server) < 25
 
 
 def test_sigterm_ends_it_within_five_seconds_though_it_is_at_work(model_file: Path) -> None:
