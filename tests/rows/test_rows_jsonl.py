@@ -24,6 +24,31 @@ def test_canonical_rows_are_read_as_they_are(tmp_path: Path) -> None:
     assert read(path)[0] == {1: CHAT, 2: CHAT}
 
 
+@pytest.mark.parametrize("gap", [b"\n", b" \n", b"\r\n", b",\n", b"\n\n", b"\n \n"])
+@pytest.mark.parametrize("space", [b"", b" ", b"\r"])
+def test_as_many_rows_as_lines_are_not_yet_a_row_a_line(
+    tmp_path: Path, gap: bytes, space: bytes
+) -> None:
+    # Two rows on one line and one over two lines: three of each.
+    head, tail = GOOD.split(b", ", 1)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD + b"\n" + GOOD + space + GOOD + gap + head + b",\n" + tail + b"\n" + GOOD)
+    rows, bad = read(path)
+    last = 5 + gap.count(b"\n") - 1
+    assert rows == {1: CHAT, last: CHAT}
+    assert list(bad) == list(range(2, last))
+
+
+def test_a_text_of_many_short_lines_is_divided_where_they_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\n".join(line(id=str(n)) for n in range(1000)))
+    batches = list(read_batches(path, "chat", batch_rows=7))
+    assert [row.id for batch in batches for row in batch.rows] == [str(n) for n in range(1000)]
+    assert [n for batch in batches for n in batch.lines] == list(range(1, 1001))
+    assert all(batch.canonical and len(batch.rows) <= 7 for batch in batches)
+    assert sum(batch.bytes_read for batch in batches) <= path.stat().st_size
+
+
 @pytest.mark.parametrize(
     ("bad", "told"),
     [

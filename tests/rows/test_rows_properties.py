@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -17,6 +18,11 @@ from tests.rows.reading import CHAT, line, read
 from wherry.contracts import Kind, Message, Row
 from wherry.contracts.errors import WherryError
 from wherry.rows import Columns, RowWriter, read_batches
+from wherry.rows.canonical import encoded
+from wherry.rows.jsonl import read_jsonl
+from wherry.rows.lines import read_blocks
+from wherry.rows.mapping import Mapper
+from wherry.rows.stream import Piece
 
 TEXT: Final = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20
@@ -70,6 +76,27 @@ def test_what_is_written_is_read(drawn: tuple[Kind, list[Row]], packing: str, mo
     assert [row for batch in batches for row in batch.rows] == rows
     assert [n for batch in batches for n in batch.lines] == list(range(1, len(rows) + 1))
     assert all(batch.canonical for batch in batches)
+
+
+GAPS: Final = st.sampled_from(["\n"] * 4 + ["", " ", "\n\n", "\n \n", "\r\n", ",\n", "\r"])
+
+
+@given(SETS, st.lists(GAPS, min_size=9, max_size=9), st.data())
+@settings(max_examples=200, deadline=None)
+def test_lines_read_as_one_text_are_what_they_are_alone(
+    drawn: tuple[Kind, list[Row]], gaps: list[str], data: st.DataObject
+) -> None:
+    kind, rows = drawn
+    content = "".join(encoded(row).decode() + gap for row, gap in zip(rows, gaps, strict=False))
+    if data.draw(st.booleans()) and content:
+        place = data.draw(st.integers(0, len(content)))
+        content = content[:place] + data.draw(GAPS) + content[place:]
+    found = list(read_blocks(iter([Piece(content.encode(), 1)]), "a", 100))
+    cut = [replace(block, text=None, cut=block.lines) for block in found]
+    as_text, alone = (
+        list(read_jsonl(iter(each), Mapper(kind, Columns()))) for each in (found, cut)
+    )
+    assert as_text == alone
 
 
 @given(SETS, st.sampled_from([".csv", ".tsv"]))

@@ -18,12 +18,15 @@ from wherry.rows.lines import TOO_LONG_LINE, Block
 from wherry.rows.mapping import TOO_LONG, Mapper, Unfit
 
 _ROW: Final = msgspec.json.Decoder(Row).decode
+_ROWS: Final = msgspec.json.Decoder(Row).decode_lines
 _ANY: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _MESSAGES: Final = attrgetter("messages")
 _FIELDS: Final = ("id", "label", "group", "rejected", "text", "time", "model")
 _TEXTS: Final = attrgetter(*_FIELDS)
 _COLON: Final = ord(":")
+_OPEN: Final = ord("{")
+_CLOSE: Final = ord("}")
 _QUOTE: Final = ord('"')
 _WHITE: Final = tuple(b" \t\r\n")
 _NUL: Final = b"\\u0000"
@@ -41,7 +44,7 @@ def read_jsonl(blocks: Iterator[Block], mapper: Mapper) -> Iterator[Batch]:
     hopeful = mapper.plain
     for block in blocks:
         with _without_collector():
-            known = _canonical(block.lines, mapper) if hopeful else _unknown(block.lines)
+            known = _canonical(block, mapper) if hopeful else _unknown(block)
             batch = _batch(block, known, mapper)
         # Trying is wasted where no row of a whole block has our own form.
         hopeful = hopeful and (batch.canonical or not batch.rows or any(known))
@@ -98,27 +101,43 @@ def _batch(block: Block, known: list[Row | None], mapper: Mapper) -> Batch:
     return Batch(lines, rows, bad, block.bytes_read, canonical=same)
 
 
-def _unknown(lines: list[bytes]) -> list[Row | None]:
-    return [None] * len(lines)
+def _unknown(block: Block) -> list[Row | None]:
+    return [None] * block.count
 
 
-def _canonical(lines: list[bytes], mapper: Mapper) -> list[Row | None]:
+def _canonical(block: Block, mapper: Mapper) -> list[Row | None]:
     """Gives the row of each line that is in our own form without a doubt, else None."""
-    rows = _decoded_rows(lines)
-    text = b"\n".join(lines)
-    if not all(rows) or not _is_certain(text, rows):
+    rows = _all_certain(block)
+    if rows is None:
         rows = [
             row if row is not None and _is_certain(line, [row]) else None
-            for line, row in zip(lines, rows, strict=True)
+            for line, row in zip(block.lines, map(_decoded_row, block.lines), strict=True)
         ]
     return [row if row is not None and not mapper.fault(row) else None for row in rows]
 
 
-def _decoded_rows(lines: list[bytes]) -> list[Row | None]:
+def _all_certain(block: Block) -> list[Row | None] | None:
+    """Gives all rows if each line is one in our own form, else None: no line is cut for it."""
+    if block.text is None or not _is_object_a_line(block, block.text):
+        return None
     try:
-        return list(map(_ROW, lines))
+        rows: list[Row | None] = [*_ROWS(block.text)]
     except _ERRORS:
-        return [_decoded_row(line) for line in lines]
+        return None
+    return rows if len(rows) == block.count and _is_certain(block.text, rows) else None
+
+
+def _is_object_a_line(block: Block, text: bytes) -> bool:
+    """Tells whether no object goes over a line's end; a line may still hold several.
+
+    msgspec takes any white space between rows. But nowhere inside of JSON does a ``}`` stand
+    before a ``{`` without a comma, and in no text a line feed.
+    """
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        return False
+    letters = np.frombuffer(text, np.uint8)
+    before, behind = letters[block.ends - 1], letters[1:][block.ends]
+    return bool((before == _CLOSE).all() and (behind == _OPEN).all())
 
 
 def _decoded_row(line: bytes) -> Row | None:
