@@ -19,6 +19,7 @@ def ask(
     method: str = "POST",
     drain: Drain | None = None,
     leaves: bool = False,
+    host: str = "127.0.0.1",
 ) -> tuple[list[dict], list[int]]:
     sent: list[dict] = []
     seen: list[int] = []
@@ -42,7 +43,10 @@ def ask(
             answered.set()
 
     guard = Guard(
-        app, drain=drain or Drain(), observe=lambda path, status, seconds: seen.append(status)
+        app,
+        drain=drain or Drain(),
+        observe=lambda path, status, seconds: seen.append(status),
+        host=host,
     )
     scope = {"type": "http", "method": method, "path": "/x", "headers": headers}
     asyncio.run(guard(scope, receive, send))
@@ -139,3 +143,27 @@ def test_what_follows_a_whole_answer_is_not_cut_off() -> None:
 
     assert ask(tidy, [b"{}"])[1] == [200]
     assert reached == ["tidied"]
+
+
+OWN_NAMES = [b"localhost", b"localhost:8080", b"127.0.0.1:8080", b"[::1]:8080", b"LOCALHOST", b""]
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_this_machine_is_asked_for_by_its_own_names(name: bytes, method: str) -> None:
+    assert ask(echo, [b"{}"], [*JSON, (b"host", name)], method)[1] == [200]
+
+
+@pytest.mark.parametrize(
+    "name", [b"evil.example", b"localhost.evil.example:8080", b"10.0.0.1", b"["]
+)
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_page_whose_name_leads_here_is_refused(name: bytes, method: str) -> None:
+    sent, seen = ask(echo, [b"{}"], [*JSON, (b"host", name)], method)
+    assert seen == [421]
+    assert "localhost" in json.loads(sent[1]["body"])["error"]["message"]
+
+
+def test_a_server_for_others_goes_by_any_name() -> None:
+    headers = [*JSON, (b"host", b"model.team.example")]
+    assert ask(echo, [b"{}"], headers, host="0.0.0.0")[1] == [200]

@@ -111,7 +111,8 @@ def _application(
         digest, engine = loading.result()
     dispatcher = ThreadDispatcher(engine, settings.parallel)
     application = build_application(settings.name, digest, int(model.stat().st_mtime), dispatcher)
-    return Guard(application, drain=drain, observe=observe_chat(settings.name)), dispatcher
+    guard = Guard(application, drain=drain, observe=observe_chat(settings.name), host=settings.host)
+    return guard, dispatcher
 
 
 def _load(model: Path, settings: ServeSettings) -> tuple[Digest, Engine]:

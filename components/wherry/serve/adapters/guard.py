@@ -1,6 +1,7 @@
 """What every request passes first: size, kind, and an end that is always an answer."""
 
 import asyncio
+import ipaddress
 import json
 import logging
 import time
@@ -25,6 +26,8 @@ _DISCARDED_BYTES: Final = 64 * MAX_BODY_BYTES
 _LEFT: Final = 499
 """Stands in the metrics for a client that left before it was answered, as in nginx's."""
 
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+
 _log: Final = logging.getLogger("wherry.serve")
 
 
@@ -35,10 +38,13 @@ class Guard:
         app: what it guards.
         drain: whether responses ask clients to connect anew.
         observe: called after each answer.
+        host: the address that is listened on. One of this machine alone is asked for by its own
+            names alone.
     """
 
-    def __init__(self, app: Application, *, drain: Drain, observe: Observe) -> None:
+    def __init__(self, app: Application, *, drain: Drain, observe: Observe, host: str) -> None:
         self._app = app
+        self._names = {*_LOCAL, host.lower()} if _is_loopback(host.lower()) else None
         self._drain = drain
         self._observe = observe
 
@@ -50,6 +56,7 @@ class Guard:
         started = time.monotonic()
         answer = _Answer(send, self._drain)
         try:
+            self._check_name(scope)
             if scope["method"] == "POST":
                 body = await _checked(scope, receive)
                 await _while_there(self._app, scope, body, receive, answer)
@@ -61,6 +68,20 @@ class Guard:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             await answer.refuse(RequestError("The server failed; its log says why.", status=500))
         self._observe(scope["path"], answer.status or _LEFT, time.monotonic() - started)
+
+    def _check_name(self, scope: Message) -> None:
+        """Refuses a page whose own name was made to lead to this machine (DNS rebinding).
+
+        To a browser such a page and this server are one site, so it may send what it likes.
+        """
+        given = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        name = _without_port(given).lower()
+        if self._names is not None and given and name not in self._names:
+            raise RequestError(
+                f"This server answers on this machine alone, by {' or '.join(_LOCAL)}; "
+                f"the request is for {name[:200]!a}.",
+                status=421,
+            )
 
 
 class _Answer:
@@ -89,6 +110,19 @@ class _Answer:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in _LOCAL
 
 
 async def _while_there(
