@@ -96,6 +96,14 @@ def test_probabilities_are_not_asked_for_where_no_label_or_no_list_is_wanted() -
     assert all("logprobs" not in body for body in server.bodies)
 
 
+def test_a_model_that_thinks_is_asked_for_nothing_that_it_refuses() -> None:
+    with _server().serving() as server:
+        _answerer(server, reasoning=True).answer([PROMPT], LABELS, Silent())
+    (body,) = server.bodies
+    assert body["max_completion_tokens"] == 4
+    assert set(body) == {"model", "messages", "max_completion_tokens"}
+
+
 def test_the_key_comes_from_the_environment_and_stands_in_no_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,6 +184,12 @@ def test_a_refusal_tells_the_status_and_not_the_text(
         ({"code": "context_length_exceeded"}, DataError, "Shorten the row, or give"),
         ({"code": 400, "type": "exceed_context_size_error"}, DataError, "Shorten the row, or give"),
         ({"code": "unsupported_value", "param": "top_logprobs"}, EndpointError, "Set endpoint.top"),
+        (
+            {"code": "unsupported_parameter", "param": "max_tokens"},
+            EndpointError,
+            "If the model th",
+        ),
+        ({"code": "unsupported_value", "param": "temperature"}, EndpointError, "If the model th"),
         ({"code": "invalid_json"}, EndpointError, "Check the URL"),
         ({"code": 400}, DataError, "See the server's log"),
         ({}, DataError, "See the server's log"),
@@ -395,6 +409,7 @@ def _rows_asked(server: FakeOpenAi, tmp_path: Path, **endpoint: Any) -> int:
         ({}, TWO, {"model": "b"}, 6),
         ({}, TWO, {"template_digest": OTHER}, 6),
         ({}, TWO, {"top_logprobs": 5}, 6),
+        ({}, TWO, {"reasoning": True}, 6),
         ({}, TWO, {"timeout": 60.0, "parallel": 2}, 2),
     ],
 )

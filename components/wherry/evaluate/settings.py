@@ -61,6 +61,10 @@ class Endpoint:
     top_logprobs: int = 20
     """Most probable first tokens asked for, in which labels are looked for; 0 to ask for none,
     where the server refuses to tell."""
+    reasoning: bool = False
+    """Whether the model thinks before it answers, as OpenAI's o series and GPT-5 do. It is asked
+    by ``max_completion_tokens``, and for no temperature, seed or probabilities, all of which such
+    servers refuse. Its thoughts count: set ``max_new_tokens`` to some thousands."""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant.
@@ -152,7 +156,8 @@ class EvaluateSettings:
         """What of the settings an answer and what is kept of it hang on, as JSON."""
         counted = ("split", "rows", "resamples", "seed", "speed_runs", "slice_rows", "threads")
         kept = {k: v for k, v in vars(self).items() if k not in (*counted, "endpoint")}
-        return json.dumps(kept | {"top_logprobs": self.endpoint.top_logprobs}, sort_keys=True)
+        asked = {name: getattr(self.endpoint, name) for name in ("top_logprobs", "reasoning")}
+        return json.dumps(kept | asked, sort_keys=True)
 
 
 def _is_digest(text: str) -> bool:

@@ -158,19 +158,13 @@ class OpenAiAnswerer:
         return answers
 
     def _answer(self, prompt: Sequence[Message], labels: Sequence[str]) -> Answer:
-        options: dict[str, Any] = {}
-        if labels and self._endpoint.top_logprobs:
-            options = {"logprobs": True, "top_logprobs": self._endpoint.top_logprobs}
         started = time.perf_counter()
         reply = self._called(
             _Reply,
             self._client.chat.completions.with_raw_response.create,
             model=self._model,
             messages=[msgspec.structs.asdict(turn) for turn in prompt],
-            temperature=0.0,
-            seed=0,
-            max_tokens=self._max_new_tokens,
-            **options,
+            **self._options(labels),
         )
         self.latencies.append(1000 * (time.perf_counter() - started))
         self._check_same(reply.system_fingerprint or "")
@@ -178,6 +172,14 @@ class OpenAiAnswerer:
             raise EndpointError(f"{self._url} answered a row with no choice.", remedy=_ASK_OTHER)
         choice = reply.choices[0]
         return Answer(choice.message.content or "", label_scores(_first_tokens(choice), labels))
+
+    def _options(self, labels: Sequence[str]) -> dict[str, Any]:
+        if self._endpoint.reasoning:
+            return {"max_completion_tokens": self._max_new_tokens}
+        options = {"temperature": 0.0, "seed": 0, "max_tokens": self._max_new_tokens}
+        if labels and self._endpoint.top_logprobs:
+            options |= {"logprobs": True, "top_logprobs": self._endpoint.top_logprobs}
+        return options
 
     def _check_same(self, fingerprint: str) -> None:
         """Refuses an answer by another model than the first: it was replaced meanwhile."""
@@ -281,6 +283,10 @@ def _bad_request(what: str, error: APIStatusError) -> EndpointError | DataError:
     if error.param in ("logprobs", "top_logprobs"):
         return EndpointError(
             what, remedy="Set endpoint.top_logprobs to 0: the server tells no probabilities."
+        )
+    if error.param in ("max_tokens", "temperature"):
+        return EndpointError(
+            what, remedy="If the model thinks before it answers, set endpoint.reasoning to true."
         )
     # Some servers repeat the status as the code, which says nothing.
     if error.code and error.code != str(_BAD_REQUEST):
