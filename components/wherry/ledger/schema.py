@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA: Final = "0002"
+SCHEMA: Final = "0003"
 """The last migration."""
 
 METADATA: Final = MetaData()
@@ -105,18 +105,6 @@ STATES: Final = Table(
     ),
     _of_a_version(),
     Index("states_of_a_version", "name", "version"),
-)
-
-MIRRORS: Final = Table(
-    "mirrors",
-    METADATA,
-    _beside_a_row(),
-    Column("name", _LABEL, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("mirror", Text, nullable=False),
-    Column("record", Text, nullable=False),
-    _of_a_version(),
-    Index("mirrors_of_a_version", "name", "version"),
 )
 
 BLOCKS: Final = Table(

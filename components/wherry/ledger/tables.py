@@ -19,7 +19,6 @@ from wherry.ledger.schema import (
     AUDIT,
     BLOCKS,
     DEPLOYMENTS,
-    MIRRORS,
     STATES,
     STORE,
     VERSIONS,
@@ -267,12 +266,6 @@ class Tables:
     def raw_states(self) -> Iterator[tuple[Any, ...]]:
         """Yields seq, name, version and state as stored."""
         return self._paged(select(_S.seq, _S.name, _S.version, _S.state), _S.seq)
-
-    def raw_mirrors(self) -> Iterator[tuple[Any, ...]]:
-        """Yields seq, name, version, mirror and record of the mirrors as stored."""
-        table = MIRRORS.c
-        query = select(table.seq, table.name, table.version, table.mirror, table.record)
-        return self._paged(query, table.seq)
 
     def _paged(self, query: Select[Any], *keys: ColumnElement[Any]) -> Iterator[tuple[Any, ...]]:
         # By key, not by an open cursor: that would need a transaction on a server, and keep

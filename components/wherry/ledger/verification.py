@@ -210,12 +210,8 @@ def _standing_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
         for seq, name, version, text in tables.raw_approvals()
     )
     states = ((seq, beside(*rest)) for seq, *rest in tables.raw_states())
-    # No row tells of a copy in another registry, so that there is nothing that one could be of.
-    mirrors = ((seq, beside(name, version, "")) for seq, name, version, *_ in tables.raw_mirrors())
-    return (
-        _beside_flaw("approval", approvals, replay.approvals)
-        or _beside_flaw("state", states, replay.states)
-        or _beside_flaw("mirror", mirrors, {})
+    return _beside_flaw("approval", approvals, replay.approvals) or _beside_flaw(
+        "state", states, replay.states
     )
 
 
