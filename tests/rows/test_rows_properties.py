@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 import zstandard
 from hypothesis import given, settings
@@ -97,6 +98,19 @@ def test_lines_read_as_one_text_are_what_they_are_alone(
         list(read_jsonl(iter(each), Mapper(kind, Columns()))) for each in (found, cut)
     )
     assert as_text == alone
+
+
+@given(KINDS, st.lists(KINDS.flatmap(rows_of), min_size=1, max_size=4), st.integers(1, 3))
+@settings(max_examples=200, deadline=None)
+def test_rows_are_taken_all_at_once_only_if_each_is_sound(
+    kind: Kind, rows: list[Row], times: int
+) -> None:
+    mapper = Mapper(kind, Columns())
+    faults = [mapper.fault(row) for row in rows]
+    if mapper.takes_all(rows):
+        assert not any(faults)
+    row = msgspec.structs.replace(rows[0], time="")
+    assert mapper.takes_all([row] * times) == (not mapper.fault(row))
 
 
 @given(SETS, st.sampled_from([".csv", ".tsv"]))

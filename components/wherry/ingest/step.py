@@ -38,9 +38,9 @@ __all__ = [
     "restore",
 ]
 
-CHUNK: Final = 1 << 18
-"""Bytes that are read, hashed and written at a time. A larger piece does not fit the processor's
-cache, and is handed out by the system afresh each time: 1 MiB took 1.6 times the CPU."""
+CHUNK: Final = 1 << 20
+"""Bytes that are read, hashed and written at a time. From a disk 256 KiB to 2 MiB cost the same;
+over HTTP every piece goes from one thread to another: 256 KiB took 1.2 times as long as these."""
 THREADS: Final = 8
 """Files fetched side by side: a remote store is waited for, not worked for."""
 RESERVED: Final = frozenset({DATASET_NAME, MANIFEST_NAME, QUARANTINE_NAME})

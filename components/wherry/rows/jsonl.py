@@ -107,24 +107,25 @@ def _unknown(block: Block) -> list[Row | None]:
 
 def _canonical(block: Block, mapper: Mapper) -> list[Row | None]:
     """Gives the row of each line that is in our own form without a doubt, else None."""
-    rows = _all_certain(block)
-    if rows is None:
-        rows = [
-            row if row is not None and _is_certain(line, [row]) else None
-            for line, row in zip(block.lines, map(_decoded_row, block.lines), strict=True)
-        ]
+    certain = _all_certain(block)
+    if certain and mapper.takes_all(certain):
+        return [*certain]
+    rows: list[Row | None] = [*certain] or [
+        row if row is not None and _is_certain(line, [row]) else None
+        for line, row in zip(block.lines, map(_decoded_row, block.lines), strict=True)
+    ]
     return [row if row is not None and not mapper.fault(row) else None for row in rows]
 
 
-def _all_certain(block: Block) -> list[Row | None] | None:
-    """Gives all rows if each line is one in our own form, else None: no line is cut for it."""
+def _all_certain(block: Block) -> list[Row]:
+    """Gives all rows if each line is one in our own form, else none: no line is cut for it."""
     if block.text is None or not _is_object_a_line(block, block.text):
-        return None
+        return []
     try:
-        rows: list[Row | None] = [*_ROWS(block.text)]
+        rows = _ROWS(block.text)
     except _ERRORS:
-        return None
-    return rows if len(rows) == block.count and _is_certain(block.text, rows) else None
+        return []
+    return rows if len(rows) == block.count and _is_certain(block.text, rows) else []
 
 
 def _is_object_a_line(block: Block, text: bytes) -> bool:
@@ -147,7 +148,7 @@ def _decoded_row(line: bytes) -> Row | None:
         return None
 
 
-def _is_certain(text: bytes, rows: list[Row | None]) -> bool:
+def _is_certain(text: bytes, rows: list[Row]) -> bool:
     """Tells whether lines are UTF-8 without NUL, have ids, and no key twice or of no use to us.
 
     msgspec takes the last of equal keys and looks at no field that it does not need. But there

@@ -1,9 +1,11 @@
 """Turns the values of a record, under a team's own names, into a row of one kind."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from wherry.contracts import Kind, Message, Row, fault_of
@@ -17,6 +19,9 @@ _GROWTH: Final = 6
 _SLACK: Final = 512
 """Field names, quotes and a content hash, in bytes."""
 _MOST_SHAPES: Final = 4096
+_MESSAGES, _ROLE, _TIME, _TEXT, _REJECTED = map(
+    attrgetter, ("messages", "role", "time", "text", "rejected")
+)
 _RFC3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -83,6 +88,18 @@ class Mapper:
         if len(self._faults) < _MOST_SHAPES:
             self._faults[shape] = found
         return found
+
+    def takes_all(self, rows: Sequence[Row]) -> bool:
+        """Tells whether rows that are alike, as most are, have no fault; False if they differ."""
+        roles = list(map(_ROLE, chain.from_iterable(map(_MESSAGES, rows))))
+        turns = len(rows[0].messages)
+        alike = (
+            not any(map(_TIME, rows))
+            and set(map(len, map(_MESSAGES, rows))) == {turns}
+            and roles == roles[:turns] * len(rows)
+            and all(len(set(map(bool, map(field, rows)))) == 1 for field in (_TEXT, _REJECTED))
+        )
+        return alike and not self.fault(rows[0])
 
     def _fault(self, row: Row) -> str:
         return fault_of(row, self.kind) if self.strict else fault_of_fields(row, self.kind)

@@ -1,5 +1,6 @@
 """Reads a pinned version of data with DVC: from its store alone, privately and without locks."""
 
+import asyncio
 import getpass
 import io
 import netrc
@@ -7,6 +8,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -300,18 +302,30 @@ class _Streamed(io.RawIOBase):
     def __init__(self, fs: Any, path: str, options: Mapping[str, Any]) -> None:
         self._loop = fs.loop
         self._file = sync(self._loop, fs.open_async, path, **options)
+        self._ahead: Future[bytes] | None = None
 
     def read(self, size: int = -1, /) -> bytes:
-        """Gives the next bytes, as many as are asked for but at the end."""
-        return cast(bytes, sync(self._loop, self._gathered, size))
+        """Gives the next bytes, as many as are asked for but at the end.
+
+        As many more are then asked for ahead: they come while the caller works on these.
+        """
+        found = (self._ahead or self._asked_for(size)).result()
+        self._ahead = self._asked_for(size) if found and size > 0 else None
+        return found
 
     def close(self) -> None:
         """Gives the connection back; s3fs's own close would leave it to the collector."""
-        if not self.closed and self._file.r is not None:
-            self._loop.call_soon_threadsafe(self._file.r.close)
+        if not self.closed:
+            if self._ahead:
+                self._ahead.cancel()
+            if self._file.r is not None:
+                self._loop.call_soon_threadsafe(self._file.r.close)
         # Else the collector would close it, by a coroutine that nobody awaits.
         self._file.closed = True
         super().close()
+
+    def _asked_for(self, size: int) -> "Future[bytes]":
+        return asyncio.run_coroutine_threadsafe(self._gathered(size), self._loop)
 
     async def _gathered(self, size: int) -> bytes:
         pieces: list[bytes] = []
