@@ -15,6 +15,8 @@ class FakeEngine:
     pause: float = 0.0
     """Seconds before each chunk."""
     error: Exception | None = None
+    begin: threading.Event | None = None
+    """What it waits for before it answers, if anything."""
     emitted: int = 0
     most_at_once: int = 0
     _now: int = 0
@@ -28,6 +30,8 @@ class FakeEngine:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
         try:
+            if self.begin:
+                self.begin.wait(60)
             for number in range(self.chunks):
                 time.sleep(self.pause)
                 self.emitted += 1

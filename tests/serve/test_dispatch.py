@@ -99,17 +99,19 @@ def test_a_line_that_is_too_long_is_refused_until_it_is_shorter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatch, "MAX_WAITING", 2)
-    dispatcher = ThreadDispatcher(FakeEngine(chunks=5, pause=0.01), slots=1)
+    begin = threading.Event()
+    dispatcher = ThreadDispatcher(FakeEngine(chunks=5, begin=begin), slots=1)
 
     async def read() -> list[dict]:
         return [chunk async for chunk in dispatcher.chunks({})]
 
     async def queue() -> None:
         first = [asyncio.ensure_future(read()) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # each of them stands in line
         with pytest.raises(RequestError, match="2 requests wait already") as caught:
             await read()
         assert (caught.value.status, caught.value.code) == (503, "overloaded")
+        begin.set()
         assert [len(chunks) for chunks in await asyncio.gather(*first)] == [5, 5, 5]
         assert len(await read()) == 5
 
