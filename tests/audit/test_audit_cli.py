@@ -12,6 +12,7 @@ from tests.fakes.logs import fill, forge, keys, open_log, rewrite
 from tests.fakes.people import GATE, keyring, signer_of
 from tests.fakes.releases import NAME
 from wherry.cli.audit import audit
+from wherry.contracts import digest_bytes
 from wherry.contracts.errors import SignatureError, SigningKeyError, WherryError
 from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.signing import KeyFolder
@@ -80,6 +81,29 @@ def test_the_first_version_that_no_trusted_key_signed_is_named(workspace: Path) 
     shutil.rmtree(workspace / ".wherry" / "keys")
     shutil.copytree(other.folder, workspace / ".wherry" / "keys")
     assert "written by others" in failed(call("verify")).message, "no keyring is another thing"
+
+
+def test_it_says_from_which_row_on_no_checkpoint_covers_the_log(workspace: Path) -> None:
+    call("checkpoint")
+    assert "None of them covers" not in call("verify").output
+    fill(workspace, 1, first=3)
+    assert "None of them covers the rows from 7 on yet." in call("verify").output
+    assert json.loads(call("verify", "--json").output)["covered"] == 6
+
+
+def test_the_files_of_versions_are_hashed_if_asked(workspace: Path) -> None:
+    assert "The files of 2 versions are as they were" in call("verify", "--files").output
+    (file,) = (workspace / ".wherry" / "artifacts").rglob(f"{digest_bytes(b'content 2')[7:]}/*")
+    file.chmod(0o644)
+    file.write_bytes(b"c0ntent 2")
+    assert call("verify").exit_code == 0
+    told = call("verify", "--files")
+    assert told.exit_code == 1
+    assert f"The file of {NAME} v2: " in told.output
+    assert "The first bad row is 4; 6 were read." in told.output
+    file.unlink()
+    found = json.loads(call("verify", "--files", "--json").output)
+    assert (found["ok"], found["first_bad"], found["files"]["good"]) == (False, 4, 1)
 
 
 def test_json_says_the_same_to_machines(workspace: Path) -> None:
@@ -203,6 +227,13 @@ def test_the_log_is_narrowed(workspace: Path) -> None:
     assert seqs("--since", "2026-03-01T12:30Z", "--action", "promote") == []
     assert seqs("--until", "2026-02-28") == []
     assert "7  2026-03-01T12:00:00  bob  rollback" in call("log").output
+    assert call("log", "--actor", "nobody").output == "No row is among those.\n"
+    assert call("log", "--actor", "nobody", "--json").output == ""
+
+
+@pytest.mark.parametrize("words", [("--action", "rolback"), ("--version", 0), ("--version", -3)])
+def test_a_mistyped_filter_is_no_empty_answer(workspace: Path, words: tuple[str, object]) -> None:
+    assert call("log", *words).exit_code == 2
 
 
 @pytest.mark.faults

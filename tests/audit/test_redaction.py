@@ -1,6 +1,7 @@
 """Row 33 of the fault matrix: a secret in parameters, environment or URL is recorded nowhere."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,15 @@ def test_settings_in_settings_are_looked_into() -> None:
     assert names == ("tune_settings.tracker.api_key",)
 
 
+@pytest.mark.parametrize("part", ["x", "x.", "eyJaaaaaaaa-", "://", "password is ", "token_"])
+def test_a_long_text_takes_no_time(part: str) -> None:
+    # It is redacted while the store's write lock is held.
+    text = part * (100_000 // len(part))
+    begun = time.process_time()
+    redact_text(text)
+    assert time.process_time() - begun < 2
+
+
 def test_redacting_again_changes_nothing() -> None:
     once = redact_text("https://ann:pw12345678@h/?token=abcdef password: hunter2222")
     assert redact_text(once) == once
@@ -127,6 +137,23 @@ def test_no_file_of_the_store_holds_a_secret(tmp_path: Path) -> None:
     assert [row.redactions for row in rows[1:]] == [("reason",), ()]
     for path in (tmp_path / ".wherry").rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    "name", ["detect-secret", "token", "icd10-sk-translation-model-large", "api-key"]
+)
+def test_a_model_may_be_called_like_a_secret(tmp_path: Path, name: str) -> None:
+    with open_log(tmp_path) as ledger:
+        for version, content in enumerate((b"1", b"2"), 1):
+            ledger.register(replace(candidate(ledger, tmp_path, content), name=name))
+            ledger.switch(
+                CHAMPION, name, version, expected_generation=version - 1, reason=f"token={name}"
+            )
+        assert ledger.verify().ok
+        rows = list(ledger.audit())
+    assert {row.model.name for row in rows} == {name}
+    assert rows[0].event_id == f"register:{name}:{rows[0].model.digest}"
+    assert rows[1].reason == f"token={MARK}", "a secret in a text is taken out as before"
 
 
 def test_what_was_clean_says_nothing_of_redactions(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_an_unsigned_blessing_is_bad(tmp_path: Path) -> None:
     assert "is not signed" in found.reason
 
 
+def test_an_approval_by_who_made_the_version_is_bad(store: Path) -> None:
+    # Written past the rules, and chained anew: by the account of the author, then with their key.
+    def forged(row: dict[str, Any]) -> None:
+        row["actor"] = {**row["actor"], "id": ANN.id}
+
+    forge(store / ".wherry" / "ledger.db", forged, since=7)
+    found = looked(store, keyring())
+    assert found.first_bad == 7
+    assert "it is by ann, who made that version" in found.reason
+
+
 def test_an_approval_in_the_name_of_another_is_bad(store: Path) -> None:
     with open_log(store, actor=BOB) as ledger:
         blessed = ledger.blessing_of(NAME, 2)

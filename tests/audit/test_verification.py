@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.fakes.logs import fill, forge, lengthen, open_log, rewrite
-from tests.fakes.releases import NAME, approve
+from tests.fakes.releases import NAME, approve, candidate, judged
 from wherry.contracts import digest_bytes
-from wherry.ledger import Actor, Verification, canonical
+from wherry.contracts.errors import StoreError
+from wherry.ledger import CHALLENGER, Actor, Verification, canonical
 from wherry.ledger.chain import examined
 from wherry.ledger.records import GENESIS
 from wherry.ledger.tree import Tree
@@ -44,9 +45,14 @@ def test_approvals_and_states_agree_with_their_rows(standing: Path) -> None:
         ("UPDATE states SET version = 2", 11, "state"),
         ("DELETE FROM states", 11, "state of audit row 11 is gone"),
         ("UPDATE approvals SET version = 2", 10, "approval"),
-        ("UPDATE deployments SET target = 'other' WHERE seq = 9", 9, "another target"),
-        ("UPDATE deployments SET name = 'other' WHERE seq = 6", 6, "another model"),
+        ("UPDATE deployments SET target = 'other' WHERE seq = 9", 9, "another model or target"),
+        ("UPDATE deployments SET name = 'other' WHERE seq = 6", 6, "another model or target"),
+        ("UPDATE deployments SET version = 1 WHERE seq = 6", 6, "another model or target"),
+        ("UPDATE deployments SET generation = 9 WHERE seq = 6", 6, "another model or target"),
+        ("UPDATE deployments SET record = CAST(record AS BLOB) WHERE seq = 6", 6, "deployment"),
+        ("UPDATE approvals SET record = CAST(record AS BLOB)", 10, "approval"),
         ("UPDATE audit SET event_id = 'x' WHERE seq = 7", 7, "not found by its event"),
+        ("UPDATE audit SET event_id = 'x' WHERE seq = 8", 8, "not found by its event"),
     ],
 )
 def test_a_table_that_was_changed_beside_its_rows_is_found(
@@ -56,6 +62,56 @@ def test_a_table_that_was_changed_beside_its_rows_is_found(
     found = verified(standing)
     assert (found.ok, found.first_bad) == (False, row)
     assert told in found.reason
+
+
+def test_a_row_that_a_damaged_index_hides_is_found(standing: Path) -> None:
+    # Sorted by one order, read by another: a revoked version would be found to be none.
+    hidden = "CREATE INDEX states_of_a_version ON states (name, version)"
+    rewrite(
+        *(standing, "DROP INDEX states_of_a_version", "PRAGMA writable_schema = ON"),
+        "CREATE INDEX states_of_a_version ON states (version, name)",
+        f"UPDATE sqlite_master SET sql = '{hidden}' WHERE name = 'states_of_a_version'",
+    )
+    with open_log(standing.parents[1]) as ledger:
+        assert ledger.find(NAME, 1).state == "registered", "the index hides it"
+    found = verified(standing)
+    assert (found.ok, found.first_bad) == (False, 11)
+    assert "damaged index" in found.reason
+
+
+def test_a_withdrawn_version_that_a_forged_row_brings_back_is_found(standing: Path) -> None:
+    with open_log(standing.parents[1]) as ledger:
+        ledger.switch(CHALLENGER, NAME, 2, expected_generation=0, reason="on trial")
+
+    def forged(row: dict[str, Any]) -> None:
+        row["moves"] = [{"alias": "champion", "generation": 4, "version": 1}]
+
+    forge(standing, forged, since=12)
+    found = verified(standing)
+    assert (found.ok, found.first_bad) == (False, 12)
+    assert "champion points at version 1, revoked in row 11" in found.reason
+
+
+def test_an_unapproved_version_that_a_forger_puts_live_is_found(tmp_path: Path) -> None:
+    path = fill(tmp_path, 1)
+    with open_log(tmp_path) as ledger:
+        made = candidate(ledger, tmp_path, b"another one")
+        ledger.register(judged(made, required_approvals=("medical",)))
+        ledger.switch(CHALLENGER, NAME, 2, expected_generation=0, reason="on trial")
+        assert ledger.verify().ok, "a challenger needs no approval"
+
+    def forged(row: dict[str, Any]) -> None:
+        row["moves"] = [{"alias": "champion", "generation": 2, "version": 2}]
+
+    forge(path, forged, since=5)
+    rewrite(
+        *(path, "DELETE FROM aliases WHERE alias = 'challenger'"),
+        "UPDATE aliases SET version = 2, generation = 2",
+    )
+    found = verified(path)
+    assert (found.ok, found.first_bad) == (False, 5)
+    assert "champion of icd10-triage points at version 2, but" in found.reason
+    assert "asks for the approval of medical" in found.reason
 
 
 def test_a_row_of_an_unknown_kind_is_named_and_breaks_nothing_else(tmp_path: Path) -> None:
@@ -81,12 +137,27 @@ def test_a_row_that_should_move_nothing_moves_nothing(tmp_path: Path, action: st
     assert f"a row of the kind {action} moves" in found.reason
 
 
-@pytest.mark.parametrize("column", ["record", "hash"])
-def test_bytes_in_place_of_a_text_are_named_and_break_nothing(tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize("column", ["record", "hash", "event_id"])
+@pytest.mark.parametrize("damaged", ["X'00FF'", "CAST(X'41FF' AS TEXT)"], ids=["blob", "text"])
+def test_bytes_in_place_of_a_text_are_named_and_break_nothing(
+    tmp_path: Path, column: str, damaged: str
+) -> None:
     path = fill(tmp_path, 1)
-    rewrite(path, f"UPDATE audit SET {column} = X'00FF' WHERE seq = 2")
+    rewrite(path, f"UPDATE audit SET {column} = {damaged} WHERE seq = 2")
     found = verified(path)
     assert (found.ok, found.first_bad) == (False, 2)
+
+
+@pytest.mark.parametrize("seq", [1, 2])
+def test_whoever_reads_a_damaged_row_is_told_which(tmp_path: Path, seq: int) -> None:
+    path = fill(tmp_path, 1)
+    damaged = "CAST(X'7BFF' || substr(CAST(record AS BLOB), 3) AS TEXT)"
+    rewrite(path, f"UPDATE audit SET record = {damaged} WHERE seq = {seq}")
+    with open_log(tmp_path) as ledger:
+        reads = (lambda: list(ledger.audit()), ledger.log.checkpoint, lambda: ledger.log.text(seq))
+        for read in reads:
+            with pytest.raises(StoreError, match=f"audit row {seq} holds bytes"):
+                read()
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,17 @@ def test_shifts_of_lengths_labels_and_languages_are_measured(place: Path) -> Non
     assert "Patient" not in (place / "diff.json").read_text()
 
 
+def test_a_label_that_may_be_private_is_counted_and_not_named(place: Path) -> None:
+    found = splits()
+    for one in found["train"][:10]:
+        one["label"] = "ann@example.org"
+    told = difference(place, splits(), found)
+    assert "@" not in told.to_json()
+    shares = next(each.shares for each in told.shares if each.feature == "label")
+    assert "(others)" in {share.name for share in shares}
+    assert sum(share.after for share in shares) == pytest.approx(1)
+
+
 def test_languages_are_left_out_if_not_asked_for(place: Path) -> None:
     found = difference(place, splits(), splits(), language_rows=0)
     assert {shift.feature for shift in found.shares} == {"label"}

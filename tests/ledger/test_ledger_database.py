@@ -241,6 +241,22 @@ def test_a_store_on_a_network_file_system_is_refused_and_nothing_made(
     assert not (tmp_path / ".wherry").exists()
 
 
+def test_a_store_that_is_a_link_to_a_network_file_system_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = tmp_path / "far"
+    monkeypatch.setattr(
+        "wherry.ledger.backends.sqlite.network_file_system",
+        lambda path: "nfs4" if path.resolve().is_relative_to(far) else "",
+    )
+    for folder in (far, tmp_path / ".wherry"):
+        folder.mkdir()
+    (tmp_path / ".wherry" / "ledger.db").symlink_to(far / "ledger.db")
+    with pytest.raises(StoreError, match="network file system"):
+        Ledger.open(tmp_path / ".wherry")
+    assert not list(far.iterdir())
+
+
 @pytest.mark.parametrize(
     "address", ["unset:", "sqlite://", "sqlite:///:memory:", "x.db", "mysql://a:hunter2@h/d"]
 )

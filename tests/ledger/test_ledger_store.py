@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from wherry.contracts import Blessing, Deployment, Release, digest_bytes, digest
 from wherry.contracts.errors import (
     ConflictError,
     DigestError,
+    FormatError,
     GateRefusedError,
     MissingError,
     SettingsError,
@@ -282,6 +284,23 @@ def test_a_deployment_is_recorded_once(ledger: Ledger, made: list[Release]) -> N
     assert rows(ledger) == before
     assert ledger.deployments(NAME) == (deployment(made[0], 1),)
     assert ledger.deployments("other") == ()
+
+
+def test_no_row_of_data_stays_with_a_deployment(ledger: Ledger, made: list[Release]) -> None:
+    promote(ledger, 1, 0)
+    for _ in range(2):
+        ledger.record_deployment(replace(deployment(made[0], 1), example='{"text": "Ann Smith"}'))
+    assert [one.example for one in ledger.deployments()] == [""]
+
+
+def test_what_could_not_be_read_again_is_never_written(ledger: Ledger, made: list[Release]) -> None:
+    promote(ledger, 1, 0)
+    before = rows(ledger)
+    odd: Any = "another cloud"
+    with pytest.raises(FormatError, match="another cloud"):
+        ledger.record_deployment(replace(deployment(made[0], 1), target=odd))
+    assert rows(ledger) == before
+    assert ledger.deployments() == ()
 
 
 def test_an_older_deployment_never_overwrites_a_newer_one(

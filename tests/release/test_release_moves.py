@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.logs import rewrite
 from tests.fakes.people import keyring, signer_of
 from tests.fakes.releases import NAME, approve, candidate, judged, promote, roll_back, unsigned
 from wherry.contracts import Deployment, Release
@@ -19,6 +20,7 @@ from wherry.contracts.errors import (
     SettingsError,
     SignatureError,
     SigningKeyError,
+    StoreError,
     WithdrawnError,
 )
 from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger, alias_moves, pointed_at
@@ -118,6 +120,16 @@ def test_a_corrupt_target_is_refused_and_the_next_one_named(
     assert roll_back(ledger, reason="worse", to=1).version == 1
 
 
+def test_a_named_target_that_is_not_good_names_the_next_one(ledger: Ledger, add: Add) -> None:
+    for content in ("1", "2", "3"):
+        live(ledger, add(content))
+    ledger.withdraw(NAME, 1, "revoke", reason="unfit")
+    with pytest.raises(WithdrawnError) as caught:
+        roll_back(ledger, to=1)
+    assert "take the next one: --to 2" in caught.value.remedy
+    assert champion(ledger) == 3
+
+
 def test_a_missing_target_is_refused(ledger: Ledger, add: Add, tmp_path: Path) -> None:
     for content in ("1", "2"):
         live(ledger, add(content))
@@ -215,6 +227,16 @@ def test_nobody_approves_what_is_their_own(ledger: Ledger, tmp_path: Path, by: B
     with pytest.raises(ApprovalError, match="is a service"):
         approve(by(CI), version, meaning="fine")
     assert ledger.approvals(NAME, version) == ()
+
+
+def test_where_nobody_knows_who_made_a_version_nobody_approves_it(
+    ledger: Ledger, tmp_path: Path, by: By
+) -> None:
+    ledger.register(asked(candidate(ledger, tmp_path, b"1"), "release"))
+    rewrite(tmp_path / ".wherry" / "ledger.db", "UPDATE audit SET event_id = 'x'")
+    with pytest.raises(StoreError, match="no audit row says who made"):
+        approve(by(BO), 1)
+    assert ledger.approvals(NAME, 1) == ()
 
 
 def test_an_approval_given_twice_is_one(ledger: Ledger, tmp_path: Path, by: By) -> None:

@@ -40,6 +40,11 @@ def test_a_revocation_is_for_ever() -> None:
         ring.taken_over(KEY)
 
 
+def test_a_reason_of_many_lines_is_told_in_one() -> None:
+    key = Keyring().taken_over(KEY).revoked("a", "lost\nE_OK all is well", LATER).named("a")
+    assert key.fault(BLESSING, LATER).endswith(": lost E_OK all is well")
+
+
 def test_a_revocation_needs_a_reason() -> None:
     with pytest.raises(SigningKeyError, match="No reason"):
         Keyring().taken_over(KEY).revoked("a", "  ", LATER)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final, get_args
 
 import click
 import msgspec
@@ -18,8 +19,10 @@ from wherry.cli.versions import read_moment
 from wherry.contracts.errors import EXIT_FAILED, MissingError
 from wherry.ledger import AuditRow, Ledger, Verification
 from wherry.ledger.checkpoints import Signed, is_revoked, opened, size_of
+from wherry.ledger.files import Files
 from wherry.ledger.log import Consistency, Proof, Wanted
 from wherry.ledger.places import places
+from wherry.ledger.records import Action
 from wherry.ledger.signatures import Signatures
 from wherry.signing import (
     KeyFolder,
@@ -32,6 +35,7 @@ from wherry.signing import (
 from wherry.workspace import state
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_ACTION: Final = click.Choice(get_args(Action))
 key_option = click.option(
     "--key",
     "keys",
@@ -55,9 +59,10 @@ def audit() -> None:
     help="A checkpoint that was kept elsewhere.  [default: those of WHERRY_CHECKPOINTS]",
 )
 @key_option
+@click.option("--files", "hashed", is_flag=True, help="Hash the files of all versions again, too.")
 @json_option
 @debug_option
-def verify(files: tuple[Path, ...], keys: tuple[Path, ...], as_json: bool) -> None:
+def verify(files: tuple[Path, ...], keys: tuple[Path, ...], hashed: bool, as_json: bool) -> None:
     """Check every row, that the tables are what the rows tell, and all signatures.
 
     Those are of checkpoints, blessings, waivers and approvals. Exit code 1 if anything does not
@@ -67,13 +72,15 @@ def verify(files: tuple[Path, ...], keys: tuple[Path, ...], as_json: bool) -> No
         held, distrusted = _checkpoints(files, keys)
         found, ring = ledger.verify(held), _keyring_if_any(keys)
         signatures = ledger.log.signatures(ring, held) if ring and found.ok else None
-    if signatures and signatures.reason:
-        found = replace(found, ok=False, first_bad=signatures.first_bad, reason=signatures.reason)
+        kept = ledger.check_files() if hashed and found.ok else None
+    for more in (kept, signatures):
+        if more and more.reason:
+            found = replace(found, ok=False, first_bad=more.first_bad, reason=more.reason)
     if as_json:
         told = {"distrusted": distrusted, "signatures": signatures and asdict(signatures)}
-        print(json.dumps({**asdict(found), **told}, indent=2))
+        print(json.dumps({**asdict(found), **told, "files": kept and asdict(kept)}, indent=2))
     else:
-        _tell(found, signatures, distrusted)
+        _tell(found, signatures, kept, distrusted)
     if not found.ok:
         sys.exit(EXIT_FAILED)
 
@@ -137,8 +144,8 @@ def prove(
 
 @audit.command()
 @click.option("--model", default="", help="Rows of this model.")
-@click.option("--version", type=int, help="Rows of this version of it.")
-@click.option("--action", default="", help="Such as register, approve, promote, rollback, deploy.")
+@click.option("--version", type=click.IntRange(1), help="Rows of this version of it.")
+@click.option("--action", type=_ACTION, help="Rows of this kind.")
 @click.option("--actor", default="", help="What this person or service did.")
 @click.option("--since", default="", help="Such as 2026-03-01T12:00Z.")
 @click.option("--until", default="", help="Likewise; without a zone it is UTC.")
@@ -147,17 +154,21 @@ def prove(
 def log(
     model: str,
     version: int | None,
-    action: str,
+    action: str | None,
     actor: str,
     since: str,
     until: str,
     as_json: bool,
 ) -> None:
     """List the rows, one a line; as JSON Lines with --json."""
-    wanted = Wanted(model, version, action, actor, _moment(since), _moment(until))
+    wanted = Wanted(model, version, action or "", actor, _moment(since), _moment(until))
+    found = False
     with open_ledger() as ledger:
         for row in ledger.log.rows(wanted):
+            found = True
             print(msgspec.json.encode(row).decode() if as_json else line_of(row))
+    if not found and not as_json:
+        print("No row is among those.")
 
 
 @audit.command()
@@ -214,14 +225,17 @@ def _what(row: AuditRow) -> Iterator[str]:
     yield row.reason
 
 
-def _tell(found: Verification, signatures: Signatures | None, distrusted: int) -> None:
+def _tell(
+    found: Verification, signatures: Signatures | None, kept: Files | None, distrusted: int
+) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not found.ok:
         console.print(f"✗ {printable(found.reason)}")
         console.print(f"The first bad row is {found.first_bad}; {found.rows} were read.")
         return
     console.print(f"✓ {found.rows} rows: chain, tree, and tables agree. Head {found.head[7:23]}")
-    for told in (*_signed(signatures), *_notes(found, distrusted)):
+    hashed = (f"The files of {kept.good} versions are as they were registered.",) if kept else ()
+    for told in (*_signed(signatures), *hashed, *_notes(found, distrusted)):
         console.print(f"  {told}")
 
 
@@ -241,6 +255,11 @@ def _notes(found: Verification, distrusted: int) -> Iterator[str]:
     if found.checkpoints:
         many = "" if found.checkpoints == 1 else "s"
         yield f"They agree with {found.checkpoints} signed checkpoint{many}."
+        if found.covered < found.rows:
+            yield (
+                f"None of them covers the rows from {found.covered + 1} on yet. "
+                "Run: wherry audit checkpoint"
+            )
     else:
         yield (
             "No signed checkpoint was given or found: an end that was cut off would not be seen. "

@@ -22,7 +22,15 @@ from wherry.workspace import state
 _DIGITS = 9
 """Of a version's number, at most."""
 
+_VERSION = click.IntRange(1, 10**_DIGITS - 1)
+
 reason_option = click.option("--reason", required=True, help="Why, for the audit.")
+seen_option = click.option(
+    "--generation",
+    "seen",
+    type=click.IntRange(0),
+    help="Refuse if the alias is at another one.",
+)
 
 
 def parse_version(model: str) -> tuple[str, int]:
@@ -38,6 +46,20 @@ def parse_version(model: str) -> tuple[str, int]:
             remedy="See `wherry models` for what there is.",
         )
     return name, int(version)
+
+
+def check_released(ledger: Ledger, name: str) -> None:
+    """Refuses a name that no model has: of a mistyped one nothing at all was ever live.
+
+    Raises:
+        MissingError: naming those that there are.
+    """
+    names = sorted({one.name for one in ledger.releases()})
+    if name not in names:
+        raise MissingError(
+            f"no model is called {name!r}, only {', '.join(names) or 'none'}.",
+            remedy="See `wherry models` for what there is.",
+        )
 
 
 def open_ledger() -> Ledger:
@@ -57,10 +79,10 @@ def open_ledger() -> Ledger:
 @click.argument("model")
 @click.option("--alias", default=CHAMPION, show_default=True, help="What to move.")
 @reason_option
-@click.option("--generation", "seen", default=-1, help="Refuse if the alias moved since.")
+@seen_option
 @json_option
 @debug_option
-def promote(model: str, alias: str, reason: str, seen: int, as_json: bool) -> None:
+def promote(model: str, alias: str, reason: str, seen: int | None, as_json: bool) -> None:
     """Point an alias at MODEL (NAME:VERSION) and let the local server follow."""
     name, version = parse_version(model)
     with open_ledger() as ledger:
@@ -71,7 +93,7 @@ def promote(model: str, alias: str, reason: str, seen: int, as_json: bool) -> No
             keyring=load_keyring(),
             alias=alias,
             reason=reason,
-            seen=seen,
+            seen=-1 if seen is None else seen,
         )
         release = ledger.find(name, version)
     _tell(release, alias, generation, _followed(name, alias), as_json)
@@ -80,19 +102,26 @@ def promote(model: str, alias: str, reason: str, seen: int, as_json: bool) -> No
 @click.command()
 @click.argument("name")
 @reason_option
-@click.option("--to", default=0, help="A version; the last healthy one if left out.")
-@click.option("--generation", "seen", default=-1, help="Refuse if the champion moved since.")
+@click.option("--to", type=_VERSION, help="A version.  [default: the last healthy one]")
+@seen_option
 @json_option
 @debug_option
-def rollback(name: str, reason: str, to: int, seen: int, as_json: bool) -> None:
+def rollback(name: str, reason: str, to: int | None, seen: int | None, as_json: bool) -> None:
     """Point the champion of NAME back at the last healthy version; seconds, and no network."""
     with open_ledger() as ledger:
         ledger.check_role("deploy")
+        before = ledger.alias(name, CHAMPION)
         release = moves.roll_back(
-            ledger, name, keyring=load_keyring(), reason=reason, to=to, seen=seen
+            *(ledger, name),
+            keyring=load_keyring(),
+            reason=reason,
+            to=to or 0,
+            seen=-1 if seen is None else seen,
         )
         at = ledger.alias(name, CHAMPION)
     _tell(release, CHAMPION, at.generation if at else 0, _followed(name, CHAMPION), as_json)
+    if at == before and not as_json:
+        print("It was already: nothing moved. To go back further, name a version: --to VERSION")
 
 
 @click.command()
@@ -136,26 +165,27 @@ def approve(model: str, meaning: str, role: str, key: str, as_json: bool) -> Non
 @click.command()
 @click.argument("model")
 @reason_option
+@json_option
 @debug_option
-def retire(model: str, reason: str) -> None:
+def retire(model: str, reason: str, as_json: bool) -> None:
     """Retire MODEL (NAME:VERSION): it can no longer be promoted; its record stays."""
     name, version = parse_version(model)
     with open_ledger() as ledger:
         release = moves.retire(ledger, name, version, reason=reason)
-    print(f"{name} v{version} is {release.state}")
+    _tell_state(release, as_json)
 
 
 @click.command()
 @click.argument("model")
 @reason_option
+@json_option
 @debug_option
-def revoke(model: str, reason: str) -> None:
+def revoke(model: str, reason: str, as_json: bool) -> None:
     """Revoke MODEL (NAME:VERSION) as unfit: it never goes live again, by no rollback either."""
     name, version = parse_version(model)
     with open_ledger() as ledger:
-        print(
-            f"{name} v{version} is {ledger.withdraw(name, version, 'revoke', reason=reason).state}"
-        )
+        release = ledger.withdraw(name, version, "revoke", reason=reason)
+    _tell_state(release, as_json)
 
 
 @click.command()
@@ -212,6 +242,10 @@ def _followed(name: str, alias: str) -> Deployment | None:
     from wherry.deploy.run import follow
 
     return follow(name)
+
+
+def _tell_state(release: Release, as_json: bool) -> None:
+    print(release.to_json() if as_json else f"{release.name} v{release.version} is {release.state}")
 
 
 def _tell(

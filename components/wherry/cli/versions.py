@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wherry.cli.failure import one_line
-from wherry.cli.moves import open_ledger, parse_version
+from wherry.cli.moves import check_released, open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Approval, Metric, Release, Scores
 from wherry.contracts.errors import SettingsError
@@ -83,6 +83,7 @@ def diff(model: str, other: int, as_json: bool) -> None:
 def history(name: str, alias: str, as_json: bool) -> None:
     """List where ALIAS of NAME pointed, since when, by whom and why."""
     with open_ledger() as ledger:
+        check_released(ledger, name)
         found = alias_moves(ledger.audit(), name, alias)
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))
@@ -105,6 +106,8 @@ def at(moment: str, name: str, alias: str, as_json: bool) -> None:
     """Say what was live at MOMENT, such as 2026-03-01T12:00Z; without a zone it is UTC."""
     when = read_moment(moment)
     with open_ledger() as ledger:
+        if name:
+            check_released(ledger, name)
         names = [name] if name else sorted({one.name for one in ledger.releases()})
         rows = list(ledger.audit())
         found = {each: pointed_at(alias_moves(rows, each, alias), when) for each in names}

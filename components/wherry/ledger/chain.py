@@ -17,6 +17,9 @@ _ODD_NUMBER: Final = r"-?(?:0\.000000|[0-9]{16}|[0-9.]+(?:[eE]|\.0[,\]}]))"
 """With an exponent or a zero fraction, tiny or huge: RFC 8785 may write it in another way."""
 # Two expressions: one with a plain beginning is found ten times as fast as one with a choice.
 _ODD_NUMBERS: Final = tuple(re.compile(start + _ODD_NUMBER) for start in ('":', r"[\[,]"))
+_NAMES: Final = frozenset(("event_id", "model", "moves"))
+"""Fields of checked labels, digests and our own ids: rows are found by them. A model may well be
+called ``detect-secret``, and what stands behind such a word is no secret."""
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder()
 _ROWS: Final = msgspec.json.Decoder(AuditRow)
@@ -33,7 +36,9 @@ def canonical(value: Any) -> bytes:
 
 def sealed(row: AuditRow) -> tuple[AuditRow, str]:
     """Gives a row with its hash, and its canonical form; secrets in its texts are taken out."""
-    plain, names = redacted(_without_empty(row))
+    whole = _without_empty(row)
+    plain, names = redacted({key: value for key, value in whole.items() if key not in _NAMES})
+    plain |= {key: value for key, value in whole.items() if key in _NAMES}
     if names:
         plain["redactions"] = sorted({*row.redactions, *names})
     text = canonical(plain).decode()
@@ -48,7 +53,7 @@ def opened(text: str, hash: Digest) -> AuditRow:
     """
     try:
         return dataclasses.replace(_ROWS.decode(text), hash=hash)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _unreadable(error) from error
 
 
@@ -88,7 +93,7 @@ def examined(text: str, hash: Digest, *, seq: int, prev: Digest) -> tuple[dict[s
     return record, ""
 
 
-def _unreadable(error: msgspec.MsgspecError) -> StoreError:
+def _unreadable(error: Exception) -> StoreError:
     return StoreError(
         f"it is no row of this version: {error}",
         remedy="Run `wherry audit verify`; if a newer version wrote it, install that one.",

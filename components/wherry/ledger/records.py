@@ -289,6 +289,8 @@ class Verification:
     """Root of the Merkle tree over the good rows."""
     checkpoints: int = 0
     """Signed checkpoints that the rows agree with."""
+    covered: int = 0
+    """The first rows that one of them covers; of later ones no signature says that they stood."""
     skewed: tuple[int, ...] = ()
     """The first rows whose time is before that of the row before them: a clock was wrong. Order
     is that of `seq`, so nothing else is."""

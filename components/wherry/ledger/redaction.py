@@ -31,13 +31,16 @@ _SECRET_TEXT: Final = tuple(
         r"\b(?:hf_|api_org_)[A-Za-z0-9]{30,80}\b",
         r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,250}",
         r"\bnpm_[A-Za-z0-9]{36}|\bpypi-[A-Za-z0-9_-]{50,250}",
-        r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        r"\beyJ[A-Za-z0-9_-]{8,2000}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     )
 )
 """The forms that providers publish."""
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s@\"']+@(?=[^\s/])")
 """User and password of a URL; a ``@revision`` stands behind a slash."""
-_PARAMETER: Final = re.compile(r"(?P<name>[A-Za-z0-9_.%-]+)(?P<is>=)(?P<value>[^&#;\s\"'<>]+)")
+# From a word's beginning and without a step back: else time grows with the square of its length.
+_PARAMETER: Final = re.compile(
+    r"(?<![A-Za-z0-9_.%-])(?P<name>[A-Za-z0-9_.%-]++)(?P<is>=)(?P<value>[^&#;\s\"'<>]+)"
+)
 _SPOKEN: Final = re.compile(
     r"(?i)(?P<name>\b(?:password|passwd|pwd|passphrase|secret|token|api[ _-]?key|credentials?))"
     r"(?P<is>[\"'`]?\s*(?:[:=]{1,2}|\bis\b)\s*[\"'`]?)(?P<value>[^\s\"'`,;]{6,256})"

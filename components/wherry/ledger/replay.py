@@ -22,6 +22,8 @@ class Replay:
 
     versions: dict[tuple[str, int], tuple[int, Digest | None]] = field(default_factory=dict)
     """Name and version → the row's seq and the digest of the version's record."""
+    withdrawn: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    """Name and version → the seq of the last row that withdrew it, and the state that it left."""
     _last: dict[str, int] = field(default_factory=dict)
     """Name → its newest version."""
     aliases: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Replay:
         if row.action in WITHDRAWN:
             state = WITHDRAWN[row.action]
             self.states[row.seq] = beside(row.model.name, row.model.version, state)
+            self.withdrawn[row.model.name, row.model.version] = row.seq, state
 
     def _register(self, row: AuditRow) -> str:
         last = self._last.get(row.model.name, 0)
@@ -72,5 +75,7 @@ class Replay:
             return f"{move.alias} goes from generation {generation} to {move.generation}"
         if (row.model.name, move.version) not in self.versions:
             return f"{move.alias} points at version {move.version}, never registered"
+        if gone := self.withdrawn.get((row.model.name, move.version)):
+            return f"{move.alias} points at version {move.version}, {gone[1]} in row {gone[0]}"
         self.aliases[row.model.name, move.alias] = row.seq, move.version, move.generation
         return ""

@@ -140,8 +140,15 @@ def _of_approvals(tables: "Tables", when: _When) -> Iterator[_Stamped]:
         approval = Approval.from_json(text, where=what)
         ((_, hash, told),) = tables.raw_rows(seq - 1, seq)
         row = opened(told, hash)
+        made = tables.row(register_key(name, row.model.digest))
         odd = "" if approval.model_digest == row.model.digest else "it is of another file"
+        if made and _id(made) in (_id(row), approval.who):
+            odd = f"it is by {_id(made)}, who made that version"
         yield _Stamped(seq, what, approval, APPROVAL, when.of(row), approval.who, odd)
+
+
+def _id(row: AuditRow) -> str:
+    return row.actor.id if row.actor else ""
 
 
 def _checked(one: _Stamped, keyring: Keyring) -> TrustedKey:

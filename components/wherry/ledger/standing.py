@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from wherry.contracts import Approval, Digest, Release
-from wherry.contracts.errors import ApprovalError, WithdrawnError
+from wherry.contracts.errors import ApprovalError, StoreError, WithdrawnError
 from wherry.contracts.release import ReleaseState
 from wherry.ledger import events
 from wherry.ledger.journal import Journal
-from wherry.ledger.records import CHAMPION, PREVIOUS, AuditRow, Withdrawal
+from wherry.ledger.records import CHAMPION, PREVIOUS, Withdrawal
 from wherry.ledger.rules import approval_missing
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class Standing:
                 f"{actor.id!r} is a service, and an approval is a person's word.",
                 remedy="Approve from an account of a person.",
             )
-        author = _author(self._tables, release)
-        made = author.actor.id if author and author.actor else ""
+        made = _author(self._tables, release)
         if made in (actor.id, approval.who):
             raise ApprovalError(
                 f"{made!r} made {release.name} v{release.version} and cannot approve it.",
@@ -130,5 +129,12 @@ def _check_not_needed(release: Release, action: Withdrawal) -> None:
         )
 
 
-def _author(tables: "Tables", release: Release) -> AuditRow | None:
-    return tables.row(events.register_key(release.name, release.digest))
+def _author(tables: "Tables", release: Release) -> str:
+    row = tables.row(events.register_key(release.name, release.digest))
+    if row is None or row.actor is None:
+        # Nobody known could be anybody: also whoever asks.
+        raise StoreError(
+            f"no audit row says who made {release.name} v{release.version}.",
+            remedy="Run `wherry audit verify`.",
+        )
+    return row.actor.id

@@ -26,6 +26,7 @@ from wherry.ledger.checkpoints import Signed
 from wherry.ledger.circumstances import process_circumstances
 from wherry.ledger.collect import collect
 from wherry.ledger.events import staged
+from wherry.ledger.files import Files, check_files
 from wherry.ledger.journal import Journal
 from wherry.ledger.log import AuditLog
 from wherry.ledger.records import (
@@ -450,6 +451,10 @@ class Ledger:
         """
         with self._tables.reading():
             return verify(self._tables, checkpoints)
+
+    def check_files(self) -> Files:
+        """Hashes the files of all versions again, but those that were given up."""
+        return check_files(self._tables, self.artifacts)
 
     def collect(self, *, older_than: timedelta, remove: bool = False) -> tuple[Stored, ...]:
         """Gives the stored files that no version has and that are old enough to be removed.

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, t
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wherry.contracts import Approval, Deployment, Digest, Release
+from wherry.contracts.errors import StoreError
 from wherry.contracts.release import ReleaseState
 from wherry.ledger.chain import opened
 from wherry.ledger.database import Database
@@ -99,6 +100,8 @@ class Tables:
 
     def add_version(self, release: Release, record: str, evidence: str) -> None:
         """Adds a version as its JSON texts."""
+        Release.from_json(record)
+        Evidence.from_json(evidence)
         self._db.execute(
             insert(VERSIONS).values(
                 name=release.name,
@@ -156,7 +159,7 @@ class Tables:
                 version=deployment.version,
                 target=deployment.target,
                 generation=deployment.generation,
-                record=deployment.to_json(),
+                record=_text(deployment),
             )
         )
 
@@ -185,7 +188,7 @@ class Tables:
                 seq=seq,
                 name=release.name,
                 version=release.version,
-                record=approval.to_json(),
+                record=_text(approval),
             )
         )
 
@@ -235,13 +238,27 @@ class Tables:
         Args:
             after: leave out the rows up to this `seq`; None for none, not even a number below 1.
             upto: leave out the rows beyond this `seq`; None for none.
+
+        Raises:
+            StoreError: at a row whose text is damaged; `raw_log` gives that one, too.
         """
         query = select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.record)
         if after is not None:
             query = query.where(AUDIT.c.seq > after)
         if upto is not None:
             query = query.where(AUDIT.c.seq <= upto)
-        return self._paged(query, AUDIT.c.seq)
+        for row in self._paged(query, AUDIT.c.seq):
+            if not isinstance(row[2], str):
+                raise StoreError(
+                    f"audit row {row[0]} holds bytes that are no text.",
+                    remedy="Run `wherry audit verify`, then restore the store from a backup.",
+                )
+            yield row
+
+    def raw_log(self) -> Iterator[tuple[Any, ...]]:
+        """Yields all that is stored of the audit rows: seq, hash, text and event_id, in order."""
+        columns = (AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.record, AUDIT.c.event_id)
+        return self._paged(select(*columns), AUDIT.c.seq)
 
     def raw_versions(self) -> Iterator[tuple[Any, ...]]:
         """Yields name, version, digest, record and evidence as stored."""
@@ -254,8 +271,10 @@ class Tables:
         return self._paged(query, _A.name, _A.alias)
 
     def raw_deployments(self) -> Iterator[tuple[Any, ...]]:
-        """Yields the seq and record of the deployments as stored."""
-        return self._paged(select(DEPLOYMENTS.c.seq, DEPLOYMENTS.c.record), DEPLOYMENTS.c.seq)
+        """Yields seq, name, version, target, generation and record of the deployments as stored."""
+        table = DEPLOYMENTS.c
+        columns = (table.seq, table.name, table.version, table.target, table.generation)
+        return self._paged(select(*columns, table.record), table.seq)
 
     def raw_approvals(self) -> Iterator[tuple[Any, ...]]:
         """Yields seq, name, version and record of the approvals as stored."""
@@ -306,6 +325,13 @@ def _release(
     release = Release.from_json(record, where="a version's record")
     release = replace(release, state=state or release.state, expired=bool(expired))
     return replace(release, aliases=tuple(sorted(aliases.split(","))) if aliases else ())
+
+
+def _text(record: Deployment | Approval) -> str:
+    """Gives a record's text; refuses one that could not be read again, for it would stay."""
+    text = record.to_json()
+    type(record).from_json(text)
+    return text
 
 
 def _deployment(record: str) -> Deployment:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from wherry.contracts import Digest, Release, digest_bytes
+from wherry.contracts import Deployment, Digest, Release, digest_bytes
 from wherry.contracts.errors import FormatError, StoreError
 from wherry.ledger.chain import examined, row_of
 from wherry.ledger.checkpoints import Held, Signed, text_of
 from wherry.ledger.events import pair_digest, register_key
 from wherry.ledger.merkle import Frontier, Node, leaf_hash
-from wherry.ledger.records import GENESIS, AuditRow, Verification
+from wherry.ledger.records import CHALLENGER, GENESIS, AuditRow, Evidence, Verification
 from wherry.ledger.replay import Replay, beside
+from wherry.ledger.rules import approval_missing
 from wherry.ledger.tree import BLOCK
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def verify(tables: "Tables", checkpoints: Iterable[Signed] = ()) -> Verification
         checkpoints: that the log must contain; their signatures have been verified.
     """
     log = _Log(dict(tables.blocks()), Held(checkpoints))
-    for seq, hash, text in tables.raw_rows():
-        if flaw := log.take(seq, hash, text):
+    for stored in tables.raw_log():
+        if flaw := log.take(*stored):
             return log.bad(*flaw)
     if reason := log.held.missing(log.rows):
         return log.bad(log.rows + 1, f"Audit row {log.rows + 1}: {reason}.")
@@ -58,10 +58,10 @@ class _Log:
         self._time = ""
         self._skewed: list[int] = []
 
-    def take(self, seq: int, hash: Digest, text: str) -> tuple[int, str] | None:
+    def take(self, seq: int, hash: Digest, text: str, event_id: str) -> tuple[int, str] | None:
         """Takes in the next row; gives the first bad row and what is wrong with it, or None."""
         self.rows += 1
-        if reason := self._row_flaw(seq, hash, text):
+        if reason := self._row_flaw(seq, hash, text, event_id):
             return self.rows, f"Audit row {self.rows}: {reason}."
         return self._tree_flaw(text)
 
@@ -88,14 +88,16 @@ class _Log:
             head=self._head,
             root=text_of(self._root()),
             checkpoints=self.held.count,
+            covered=self.held.covered,
             skewed=tuple(self._skewed),
         )
 
-    def _row_flaw(self, seq: int, hash: Digest, text: str) -> str:
+    def _row_flaw(self, seq: int, hash: Digest, text: str, event_id: str) -> str:
         if seq != self.rows:
             return f"its number is {seq}"
         if not (isinstance(hash, str) and isinstance(text, str)):
-            return "its text or its hash is none"  # SQLite keeps bytes in a column of texts, too
+            # SQLite keeps bytes in a column of texts, too; damaged ones come as bytes.
+            return "its text or its hash is no text"
         record, reason = examined(text, hash, seq=self.rows, prev=self._head)
         if reason:
             return reason
@@ -103,6 +105,8 @@ class _Log:
             row = row_of(record)
         except StoreError as error:
             return error.message
+        if row.event_id != event_id:
+            return "it is not found by its event: its event_id was changed"
         self._head = hash
         self._follow_clock(row)
         return self.replay.apply(row)
@@ -148,19 +152,20 @@ def _version_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
     told = dict(replay.versions)
     for name, version, digest, record, evidence in tables.raw_versions():
         seq, expected = told.pop((name, version), (0, None))
-        if expected != pair_digest(record, evidence) or not _is_of(record, digest):
+        if expected != pair_digest(record, evidence) or not _is_of(record, evidence, digest):
             return seq, f"Version {version} of {name} is not as {_row(seq)} recorded it."
         # By its event a version finds who made it, and who may therefore not approve it.
         made = tables.row(register_key(name, digest))
         if made is None or made.seq != seq:
-            return seq, f"Audit row {seq} is not found by its event: its event_id was changed."
+            return seq, f"Audit row {seq} is not found by the event of what it registered."
     for (name, version), (seq, _) in told.items():
         return seq, f"Version {version} of {name}, recorded in audit row {seq}, is gone."
     return None
 
 
-def _is_of(record: str, digest: Digest) -> bool:
+def _is_of(record: str, evidence: str, digest: Digest) -> bool:
     try:
+        Evidence.from_json(evidence)
         return Release.from_json(record).digest == digest
     except FormatError:
         return False
@@ -175,44 +180,55 @@ def _alias_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
                 f"{alias} of {name} points at version {version}, generation {generation}; "
                 f"{_row(seq)} left it at version {expected[0]}, generation {expected[1]}."
             )
+        # A forger of rows may leave this out; whoever moved it by our rules did not.
+        blessing = tables.evidence(name, version).blessing
+        missing = approval_missing(blessing, tables.approvals(name, version))
+        if missing and alias != CHALLENGER:
+            return seq, f"{alias} of {name} points at version {version}, but {missing}."
     for (name, alias), (seq, *_) in told.items():
         return seq, f"{alias} of {name}, set in audit row {seq}, is gone."
     return None
 
 
 def _deployment_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
-    told = ((seq, digest_bytes(record.encode())) for seq, record in tables.raw_deployments())
-    return _beside_flaw("deployment", told, replay.deployments) or _place_flaw(tables)
-
-
-def _place_flaw(tables: "Tables") -> tuple[int, str] | None:
-    """Finds a deployment that stands under another model or target than its record says.
-
-    A rollback asks by these columns for what was healthy, a deployer for what was last.
-    """
-    seqs = [seq for seq, _ in tables.raw_deployments()]
-    whole = tables.deployments(None)
-    for name in sorted({one.name for one in whole}):
-        told = [one for one in whole if one.name == name]
-        for pair in zip_longest(told, tables.deployments(name)):
-            if pair[0] != pair[1]:
-                seq = seqs[min(whole.index(one) for one in pair if one)]
-                return seq, f"The deployment of audit row {seq} stands under another model."
-    for (name, target), at in {(one.name, one.target): at for at, one in enumerate(whole)}.items():
-        if tables.last_deployment(name, target) != whole[at]:
-            return seqs[at], f"The deployment of audit row {seqs[at]} stands under another target."
+    stored = list(tables.raw_deployments())
+    told = ((seq, digest_bytes(str(record).encode())) for seq, *_, record in stored)
+    if flaw := _beside_flaw("deployment", told, replay.deployments):
+        return flaw
+    for seq, *columns, record in stored:
+        # A rollback asks by these columns for what was healthy, a deployer for what was last.
+        if columns != _columns(record):
+            return seq, f"The deployment of audit row {seq} stands under another model or target."
     return None
+
+
+def _columns(record: str) -> list[Any]:
+    try:
+        one = Deployment.from_json(record)
+    except FormatError:
+        return []
+    return [one.name, one.version, one.target, one.generation]
 
 
 def _standing_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
     approvals = (
-        (seq, beside(name, version, digest_bytes(text.encode())))
+        (seq, beside(name, version, digest_bytes(str(text).encode())))
         for seq, name, version, text in tables.raw_approvals()
     )
     states = ((seq, beside(*rest)) for seq, *rest in tables.raw_states())
-    return _beside_flaw("approval", approvals, replay.approvals) or _beside_flaw(
-        "state", states, replay.states
+    return (
+        _beside_flaw("approval", approvals, replay.approvals)
+        or _beside_flaw("state", states, replay.states)
+        or _hidden_flaw(tables, replay)
     )
+
+
+def _hidden_flaw(tables: "Tables", replay: Replay) -> tuple[int, str] | None:
+    """Asks for states as a promotion does: a damaged index hides a row that is there."""
+    for (name, version), (seq, state) in replay.withdrawn.items():
+        if tables.state(name, version) != state:
+            return seq, f"The state of audit row {seq} is not found where it is: damaged index."
+    return None
 
 
 def _beside_flaw(

@@ -88,11 +88,15 @@ def roll_back(
     history = _champions(ledger, name)
     if not to and seen < 0 and _is_unfinished(ledger, name, history):
         return ledger.find(name, live.version)
-    targets = [_earlier(ledger, name, to, history)] if to else list(rollback_targets(ledger, name))
+    targets = list(rollback_targets(ledger, name))
+    if to:
+        others = [one for one in targets if one.version != to]
+        targets = [_earlier(ledger, name, to, history), *others]
     if not targets:
         raise MissingError(
             f"{name!r} has no version to go back to: none but version {live.version} was healthy.",
-            remedy="Promote another version by its number: `wherry promote NAME:VERSION`.",
+            remedy="Promote another version by its number: "
+            f'wherry promote {name}:VERSION --reason "…"',
         )
     target = targets[0]
     _check_good(ledger, target, targets[1:], keyring)
@@ -140,8 +144,8 @@ def check_not_left(ledger: Ledger, name: str, digest: Digest) -> None:
     if release is None or why is None or (deployed and release.version not in deployed):
         return
     raise ConflictError(
-        f"this file is {name} v{release.version}, which was rolled back from: {why.reason} (audit "
-        f"row {why.seq}).",
+        f"this file is {name} v{release.version}, which was rolled back from: "
+        f"{' '.join(why.reason.split())} (audit row {why.seq}).",
         remedy="Tune another one; if it is good after all, say so: wherry promote "
         f'{name}:{release.version} --reason "…"',
     )
@@ -178,7 +182,7 @@ def _earlier(ledger: Ledger, name: str, version: int, history: list[Pointed]) ->
     if version not in known:
         raise ConflictError(
             f"version {version} of {name} was never the champion, so nothing rolls back to it.",
-            remedy=f"Promote it: wherry promote {name}:{version}",
+            remedy=f'Promote it: wherry promote {name}:{version} --reason "…"',
         )
     return release
 

@@ -75,7 +75,7 @@ class TrustedKey:
     def fault(self, payload_type: str, at: datetime) -> str:
         """Says why a signature of this key, known to be from `at`, is not good; empty if it is."""
         if self.revoked_at and at >= _moment(self.revoked_at):
-            why = f": {self.reason}" if self.reason else ""
+            why = f": {' '.join(self.reason.split())}" if self.reason else ""
             return f"was revoked at {self.revoked_at}{why}"
         if at < _moment(self.valid_from):
             return f"is valid from {self.valid_from} on, not at {text_of(at)}"

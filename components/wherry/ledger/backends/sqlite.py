@@ -53,6 +53,9 @@ class SqliteFile:
         Raises:
             StoreError: if the file cannot keep a write-ahead log.
         """
+        held = connection.connection.driver_connection
+        if held is not None:
+            held.text_factory = _text
         self._use_log(connection)
         connection.exec_driver_sql("PRAGMA synchronous = FULL")
         connection.exec_driver_sql("PRAGMA foreign_keys = ON")
@@ -74,7 +77,9 @@ class SqliteFile:
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             return FileAccessError(
                 f"{self.where}: {told}.",
-                remedy="Check that its folder exists and that you may write the files in it.",
+                remedy="Check that its folder exists and that you may write the files in it. "
+                "Of one that you may only read, look into a copy, with its `-wal` file: "
+                "WHERRY_STORE=sqlite:///COPY",
             )
         return StoreError(
             f"{self.where} does not hold together: {told}.",
@@ -83,7 +88,7 @@ class SqliteFile:
 
     def _check_local(self) -> None:
         # There its locks may not hold, and its shared memory never does: https://sqlite.org/wal.html
-        if kind := network_file_system(self._path.parent):
+        if kind := network_file_system(self._path):
             raise StoreError(
                 f"{self.where} lies on a network file system ({kind}), expected a local disk.",
                 remedy="Keep the store on a local disk, or in PostgreSQL: "
@@ -107,6 +112,14 @@ class SqliteFile:
                 f"{self.where} cannot keep a write-ahead log, only {mode!r}.",
                 remedy="Keep the store on a local disk.",
             )
+
+
+def _text(stored: bytes) -> str | bytes:
+    """Gives a text; damaged bytes as they are, so that `verify` names their row."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def _code(error: SQLAlchemyError) -> int:
