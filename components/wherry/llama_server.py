@@ -168,9 +168,12 @@ def measure(file: Path, requests: Sequence[Request], *, context: int, threads: i
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *sys.path])},
     )
     if done.returncode:
+        said = done.stderr.decode(errors="replace")[-500:].strip()
         raise FormatError(
-            f"Measuring {file.name} failed: {done.stderr.decode(errors='replace')[-500:].strip()}",
-            remedy="Make the file again; report it if it loads elsewhere.",
+            # Whoever is killed, as for want of memory, says nothing.
+            f"Measuring {file.name} failed: {said or f'it ended with status {done.returncode}'}",
+            remedy="If it was killed (status -9), give it more memory or less context. Else make "
+            "the file again; report it if it loads elsewhere.",
         )
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Cost)
 

@@ -104,6 +104,17 @@ def test_a_model_that_thinks_is_asked_for_nothing_that_it_refuses() -> None:
     assert set(body) == {"model", "messages", "max_completion_tokens"}
 
 
+@pytest.mark.parametrize(
+    ("reason", "cut"), [("length", True), ("stop", False), (None, False), (7, False)]
+)
+def test_it_is_known_whether_the_limit_ended_an_answer(reason: object, cut: bool) -> None:
+    reply = said("heart")
+    reply["choices"][0]["finish_reason"] = reason
+    with _server(lambda _: (200, reply)).serving() as server:
+        (found,) = _answerer(server).answer([PROMPT], (), Silent())
+    assert found.cut is cut
+
+
 def test_the_key_comes_from_the_environment_and_stands_in_no_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -380,7 +391,11 @@ def test_a_stage_that_failed_goes_on_with_what_was_answered(tmp_path: Path) -> N
 
 
 TWO = [card("a", digest=MODEL), card("b", digest=MODEL)]
-SAVING = {"save_every": 2, "endpoint": {"retries": 0, "parallel": 1, "model": "a"}}
+SAVING = {
+    "save_every": 2,
+    "max_new_tokens": 256,  # room to think, where the model does
+    "endpoint": {"retries": 0, "parallel": 1, "model": "a"},
+}
 
 
 def _killed_after_four_rows(server: FakeOpenAi, tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_all_labels_together_are_no_more_than_certain(answerer: LlamaCppAnswerer
         assert 0 < sum(math.exp(score) for score in answer.label_scores) <= 1
 
 
+def test_it_is_known_whether_the_limit_ended_an_answer(
+    file: Path, answerer: LlamaCppAnswerer
+) -> None:
+    (short,) = answerer.answer(PROMPTS[:1], (), Silent())
+    roomy = LlamaCppAnswerer(file, max_new_tokens=200, slots=1, context=256, threads=1)
+    (whole,) = roomy.answer(PROMPTS[:1], (), Silent())
+    assert (short.cut, whole.cut) == (True, False)
+    assert whole.text.startswith(short.text)
+
+
 def test_speed_and_memory_are_measured_in_a_process_of_their_own(file: Path) -> None:
     speed = measure(file, PROMPTS, context=256, threads=1)
     assert len(speed.first_token) == len(speed.decode_speed) == len(PROMPTS)

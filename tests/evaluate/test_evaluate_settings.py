@@ -19,6 +19,7 @@ def test_no_text_means_the_test_split() -> None:
         ('{"context": 16, "max_new_tokens": 16}', "context must be at least 17, got 16"),
         ('{"split": ""}', "split must name a split"),
         ('{"spilt": "test"}', "spilt"),
+        ('{"endpoint": {"reasoning": true}}', "max_new_tokens must be at least 256 .*, got 8"),
     ],
 )
 def test_a_wrong_setting_is_named(text: str, message: str) -> None:

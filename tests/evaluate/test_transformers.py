@@ -120,6 +120,8 @@ def test_an_answer_ends_at_every_token_that_the_model_says_ends_it(base: Path) -
     GenerationConfig(eos_token_id=[tokenizer.eos_token_id, stop]).save_pretrained(other)
     (found,) = answerer(other).answer(PROMPTS[:1], (), Silent())
     assert found.text == tokenizer.decode(before)
+    assert not found.cut
+    assert answerer(base).answer(PROMPTS[:1], (), Silent())[0].cut
     # transformers' own generation ends there too.
     assert plain_text(other, PROMPTS[0]) == tokenizer.decode([*before, stop])
 

@@ -53,6 +53,17 @@ def test_two_answerers_share_a_memory_and_no_answer(tmp_path: Path) -> None:
         assert answerer.answer(asked(1), (), Silent())[0].text == name
 
 
+def test_it_is_remembered_which_answers_were_cut_off(tmp_path: Path) -> None:
+    class Cut(FakeJudge):
+        def _answer(self, text: str) -> Answer:
+            return Answer("cut", (), cut=text == "prompt 1")
+
+    for answerer in (Cut(), FakeJudge()):
+        remembering = RememberingAnswerer(answerer, FileMemory(tmp_path / "memory", "me"))
+        answers = remembering.answer(asked(2), (), Silent())
+        assert [(each.text, each.cut) for each in answers] == [("cut", False), ("cut", True)]
+
+
 def test_a_forgotten_memory_leaves_no_file(tmp_path: Path) -> None:
     memory = FileMemory(tmp_path / "memory", "me")
     memory.forget()

@@ -81,6 +81,20 @@ def test_metrics_carry_the_task_in_their_name_and_a_groups_task_as_slice() -> No
     )
 
 
+def test_a_task_of_which_no_answer_is_right_or_wrong_has_no_accuracy() -> None:
+    outcomes = (
+        Outcome("arc", (Figure("acc", 0.5, 2, 0.1, 0.9, "wilson", 1),)),
+        Outcome("wiki", (Figure("word_perplexity", 12.0, 2, 9.0, 15.0, "bootstrap"),)),
+    )
+    questions = tuple(
+        Question(f"{task}/{n}", "1", "1", "1", right, "d", "p", (f"task={task}",))
+        for task, rights in (("arc", (True, False)), ("wiki", (False, False)))
+        for n, right in enumerate(rights)
+    )
+    made = metrics_of(Measured(outcomes, questions, "harness"))
+    assert [(m.slice, m.value, m.n) for m in made if m.name == "accuracy"] == [("task=arc", 0.5, 2)]
+
+
 def test_accuracy_is_over_all_questions_and_of_each_task() -> None:
     questions = tuple(
         Question(f"{task}/{n}", "1", "1", "1", n == 0, "d", "p", (f"task={task}",))

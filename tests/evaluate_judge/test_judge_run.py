@@ -208,6 +208,10 @@ def test_people_are_compared_with_the_judge(world: World, monkeypatch: pytest.Mo
     people.write_text('{"id": "r0", "winner": "me"}\n')
     with pytest.raises(FormatError, match="Line 1 of what people said"):
         world.run(people=people)
+    # Which of two opinions counts is not for us to choose.
+    people.write_text('{"id": "r0", "winner": "tie"}\n{"id": "r0", "winner": "champion"}\n')
+    with pytest.raises(FormatError, match="Line 2 of what people said .* same row"):
+        world.run(people=people)
 
 
 def test_a_judge_of_its_own_case_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

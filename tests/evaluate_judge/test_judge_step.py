@@ -70,6 +70,25 @@ def test_a_judge_who_cannot_be_understood_decides_nothing() -> None:
     assert made[0].winner == ""
 
 
+def test_a_verdict_behind_which_the_judge_was_cut_off_is_none() -> None:
+    class Cut(FakeJudge):
+        def _answer(self, text: str) -> Answer:
+            # The first prompt's answer ends by itself, the second one's by the limit.
+            return Answer("Verdict: A", (), cut=len(self.asked) > 0 and text == self.asked[1])
+
+    made = judge([duel()], RUBRIC, Cut(), "text", Silent())
+    assert (made[0].first, made[0].second, made[0].winner) == ("champion", "", "")
+
+
+def test_a_judge_that_is_read_by_labels_may_be_cut_off_behind_its_word() -> None:
+    class Word(FakeJudge):
+        def _answer(self, text: str) -> Answer:
+            return Answer("A", (-0.1, -3.0, -4.0), cut=True)
+
+    (made,) = judge([duel()], RUBRIC, Word(), "labels", Silent())
+    assert (made.first, made.second) == ("champion", "challenger")
+
+
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [

@@ -18,6 +18,21 @@ from wherry.evaluate.safety.settings import SafetySettings
         (SafetySettings, {"flagged_at": 1.0}, r"flagged_at must be in \(0, 1\), got 1.0"),
         (SafetySettings, {"asking": {"max_new_tokens": 0}}, "max_new_tokens must be at least 1"),
         (SafetySettings, {"asking": {"max_new_tokens": 90, "context": 90}}, "context must be"),
+        (
+            JudgeSettings,
+            {"asking": {"max_new_tokens": 255, "endpoint": {"reasoning": True}}},
+            "max_new_tokens must be at least 256 .*, got 255",
+        ),
+        (
+            JudgeSettings,
+            {"read": "labels", "asking": {"endpoint": {"reasoning": True}}},
+            "read must be text",
+        ),
+        (
+            SafetySettings,
+            {"classifier": {"max_new_tokens": 900, "endpoint": {"reasoning": True}}},
+            "classifier.endpoint.reasoning must be false",
+        ),
         (JudgeSettings, {"read": "mind"}, "expected one of text, labels"),
         (JudgeSettings, {"resamples": 10}, "resamples must be at least 100, got 10"),
         (JudgeSettings, {"split": ""}, "split must name a split"),

@@ -31,7 +31,8 @@ class FakeOpenAi:
     def serving(self) -> Iterator["FakeOpenAi"]:
         """Answers on a free port until the block ends."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        # Its default looks for an end twice a second alone, for which each test would wait.
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         self.url = f"http://127.0.0.1:{server.server_port}/v1"
         try:

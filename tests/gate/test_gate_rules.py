@@ -106,6 +106,20 @@ TABLE = {
         ("jailbreak_rate has no high end of an interval",),
         more=(safety(metrics=(Metric("jailbreak_rate", 0.0, 50),)),),
     ),
+    "a time whose worse end nobody knows": Case(
+        {**FLOOR, "ceilings": {"first_token_p95": 300}, "use": "low"},
+        ("first_token_p95 has no high end of an interval",),
+        quantized=with_metrics(Metric("first_token_p95", 290.0, 20, low=250.0, unit="ms")),
+    ),
+    "a time whose worse end nobody knows beside the champion's": Case(
+        {**FLOOR, "champion": {"first_token_p95": 300}, "use": "low"},
+        ("first_token_p95 has no high end of an interval",),
+        quantized=with_metrics(Metric("first_token_p95", 290.0, 20, low=250.0, unit="ms")),
+        champion=replace(
+            with_metrics(Metric("first_token_p95", 290.0, 20, unit="ms")), model_digest=LIVE
+        ),
+    ),
+    "a size is exact": Case({**FLOOR, "ceilings": {"size": 145e6}, "use": "low"}),
     "safety that was not measured": Case(
         {**FLOOR, "ceilings": {"jailbreak_rate": 0.05}},
         ("jailbreak_rate is not among the quantized model's scores",),
@@ -247,6 +261,79 @@ TABLE = {
         ("accuracy was tested on 12 rows, at least 30 are asked for",),
         champion=CHAMPION,
         paired=paired(tests=(replace(paired().tests[0], n=12),)),
+    ),
+    "a paired test that stands there twice": Case(
+        NOT_WORSE,
+        ("accuracy is more than once among the paired tests against the champion",),
+        champion=CHAMPION,
+        paired=paired(tests=(*paired().tests, replace(paired(-0.5).tests[0]))),
+    ),
+    "a paired test whose interval is turned round": Case(
+        NOT_WORSE,
+        ("accuracy could not be compared with the champion's",),
+        champion=CHAMPION,
+        paired=paired(tests=(replace(paired().tests[0], low=0.1, high=-0.3),)),
+    ),
+    "a paired test in another unit": Case(
+        {**FLOOR, "champion": {"first_token": 15}, "significance": "not worse"},
+        ("first_token is in s, expected in ms",),
+        champion=CHAMPION,
+        paired=paired(tests=(replace(paired().tests[1], unit="s", high=0.02, low=0.01),)),
+    ),
+    "a size in another unit": Case(
+        {**FLOOR, "ceilings": {"size": 160e6}},
+        ("size is in MB, expected in bytes",),
+        quantized=with_metrics(Metric("size", 900.0, 1, unit="MB")),
+    ),
+    "a share that is none": Case(
+        FLOOR,
+        ("accuracy is in %, expected without a unit",),
+        quantized=with_metrics(Metric("accuracy", 0.99, 252, unit="%")),
+    ),
+    "an interval that is turned round": Case(
+        {**FLOOR, "use": "low"},
+        ("accuracy has an interval that ends before it begins",),
+        quantized=with_metrics(Metric("accuracy", 0.3, 252, low=0.9, high=0.2)),
+    ),
+    "scores that tell two things of one": Case(
+        FLOOR,
+        ("the scores on test tell accuracy more than once",),
+        quantized=replace(scores(), metrics=(*metrics(), share("accuracy", 0.1))),
+    ),
+    "scores of safety that tell two things of one slice": Case(
+        FLOOR,
+        ("the scores on safety tell jailbreak_rate of dan more than once",),
+        more=(safety(metrics=(share("jailbreak_rate", 0.0, 50, "dan"),) * 2),),
+    ),
+    "a number without a unit that is no share": Case(
+        {**FLOOR, "ceilings": {"wikitext_word_perplexity": 20}},
+        ("wikitext_word_perplexity is 32.5, at most 20 is allowed",),
+        quantized=with_metrics(Metric("wikitext_word_perplexity", 32.5, 62)),
+    ),
+    "a perplexity on enough rows": Case(
+        {**FLOOR, "ceilings": {"perplexity": 20}},
+        quantized=with_metrics(Metric("perplexity", 9.0, 30, unit="per token")),
+    ),
+    "a perplexity on too few rows": Case(
+        {**FLOOR, "ceilings": {"perplexity": 20}},
+        ("perplexity stands on 3 rows, at least 30 are asked for",),
+        quantized=with_metrics(Metric("perplexity", 9.0, 3, unit="per token")),
+    ),
+    "a perplexity on other rows than the champion's": Case(
+        {**FLOOR, "champion": {"perplexity": 1}},
+        ("the champion cannot be compared: perplexity stands on 40 rows there and on 100 here",),
+        quantized=with_metrics(Metric("perplexity", 9.0, 100, unit="per token")),
+        champion=replace(
+            with_metrics(Metric("perplexity", 9.0, 40, unit="per token")), model_digest=LIVE
+        ),
+    ),
+    "a perplexity by byte beside one by token": Case(
+        {**FLOOR, "champion": {"perplexity": 1}},
+        ("the champion cannot be compared: perplexity is per token there and per byte here",),
+        quantized=with_metrics(Metric("perplexity", 2.0, 40, unit="per byte")),
+        champion=replace(
+            with_metrics(Metric("perplexity", 9.0, 40, unit="per token")), model_digest=LIVE
+        ),
     ),
     "data that is young enough": Case(
         {**FLOOR, "max_data_age_days": 30}, newest_row=NOW - timedelta(days=29)

@@ -20,6 +20,7 @@ def ask(
     drain: Drain | None = None,
     leaves: bool = False,
     host: str = "127.0.0.1",
+    address: str = "",
 ) -> tuple[list[dict], list[int]]:
     sent: list[dict] = []
     seen: list[int] = []
@@ -47,6 +48,7 @@ def ask(
         drain=drain or Drain(),
         observe=lambda path, status, seconds: seen.append(status),
         host=host,
+        address=address or host,
     )
     scope = {"type": "http", "method": method, "path": "/x", "headers": headers}
     asyncio.run(guard(scope, receive, send))
@@ -145,7 +147,10 @@ def test_what_follows_a_whole_answer_is_not_cut_off() -> None:
     assert reached == ["tidied"]
 
 
-OWN_NAMES = [b"localhost", b"localhost:8080", b"127.0.0.1:8080", b"[::1]:8080", b"LOCALHOST", b""]
+OWN_NAMES = [
+    *(b"localhost", b"localhost:8080", b"LOCALHOST", b"localhost.", b"localhost.:8080", b""),
+    *(b"127.0.0.1:8080", b"127.0.0.2", b"[::1]:8080", b"[::ffff:127.0.0.1]", b"[::ffff:7f00:1]:80"),
+]
 
 
 @pytest.mark.parametrize("name", OWN_NAMES)
@@ -155,13 +160,43 @@ def test_this_machine_is_asked_for_by_its_own_names(name: bytes, method: str) ->
 
 
 @pytest.mark.parametrize(
-    "name", [b"evil.example", b"localhost.evil.example:8080", b"10.0.0.1", b"["]
+    "name",
+    [
+        *(b"evil.example", b"localhost.evil.example:8080", b"evil.example.", b"localhost..", b"."),
+        *(b"10.0.0.1", b"0.0.0.0", b"[::]", b"[::ffff:10.0.0.1]", b"[", b":8080", b"2130706433"),
+    ],
 )
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_page_whose_name_leads_here_is_refused(name: bytes, method: str) -> None:
     sent, seen = ask(echo, [b"{}"], [*JSON, (b"host", name)], method)
     assert seen == [421]
     assert "localhost" in json.loads(sent[1]["body"])["error"]["message"]
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+def test_a_second_name_hides_no_foreign_one(own_first: bool) -> None:
+    names = [(b"host", b"localhost"), (b"host", b"evil.example")]
+    assert ask(echo, [b"{}"], [*JSON, *(names if own_first else names[::-1])])[1] == [421]
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("::1", "::1"),
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+        # As Debian's /etc/hosts has the machine's own name.
+        ("workstation", "127.0.1.1"),
+        ("Workstation", "127.0.1.1"),
+    ],
+)
+def test_it_is_the_address_that_says_whether_it_is_this_machine_alone(
+    host: str, address: str
+) -> None:
+    named = f"[{host}]" if ":" in host else host
+    for name, status in ((b"evil.example", 421), (b"localhost", 200), (named.encode(), 200)):
+        assert ask(echo, [b"{}"], [*JSON, (b"host", name)], host=host, address=address)[1] == [
+            status
+        ]
 
 
 def test_a_server_for_others_goes_by_any_name() -> None:

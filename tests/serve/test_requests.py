@@ -30,6 +30,13 @@ def test_known_fields_are_passed_on_and_unknown_ones_are_not() -> None:
     assert asked == {"messages": HI, "temperature": 0.0}
 
 
+def test_a_form_of_answers_is_passed_on_as_it_came() -> None:
+    schema = {"type": "object", "properties": {"ward": {"enum": ["x"] * 1000}}, "required": []}
+    form = {"type": "json_schema", "json_schema": {"name": "ward", "schema": schema}}
+    asked = chat_request({"messages": HI, "response_format": form, "tools": []}, "slm")
+    assert (asked["response_format"], asked["tools"]) == (form, [])
+
+
 def test_the_newer_name_of_the_length_limit_is_taken() -> None:
     assert chat_request({"messages": HI, "max_completion_tokens": 7}, "slm")["max_tokens"] == 7
 
@@ -58,6 +65,28 @@ def test_the_newer_name_of_the_system_role_is_taken() -> None:
         ({"messages": HI, "stream": "yes"}, "stream"),
         ({"messages": HI, "seed": 2**70}, "seed"),
         ({"messages": HI, "stop": [1]}, "stop"),
+        ({"messages": HI, "stop": ""}, "stop"),
+        ({"messages": HI, "stop": ["a", ""]}, "stop"),
+        ({"messages": HI, "response_format": {"type": "json_schema"}}, "response_format"),
+        (
+            {"messages": HI, "response_format": {"type": "json_schema", "json_schema": "{}"}},
+            "response_format",
+        ),
+        (
+            {
+                "messages": HI,
+                "response_format": {"type": "json_schema", "json_schema": {"schema": "x"}},
+            },
+            "response_format",
+        ),
+        ({"messages": HI, "response_format": {"enum": [{"a": ["x"] * 1001}]}}, "response_format"),
+        ({"messages": HI, "response_format": {"a": "x" * 65536}}, "response_format"),
+        (
+            {"messages": HI, "response_format": {"a": dict.fromkeys(map(str, range(1001)))}},
+            "response_format",
+        ),
+        ({"messages": HI, "tools": [{"enum": ["x"] * 1001}]}, "tools"),
+        ({"messages": HI, "tools": [{"description": "x" * 65536}]}, "tools"),
         ({"messages": HI, "logit_bias": {"1": "a"}}, "logit_bias"),
         ({"messages": HI, "response_format": "json"}, "response_format"),
         ({"messages": HI, "model": 7}, "model"),
@@ -72,6 +101,16 @@ def test_a_bad_field_is_named(body: dict[str, Any], param: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"hi"', b"null", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     assert refused(body).status == 400
+
+
+@pytest.mark.parametrize("depth", range(100, 1100, 20))
+def test_what_is_nested_deeply_is_passed_on_or_refused(depth: int) -> None:
+    form = b'{"a":' * depth + b"1" + b"}" * depth
+    body = b'{"messages":[{"role":"user","content":"hi"}],"response_format":' + form + b"}"
+    try:
+        assert chat_request(body, "slm")["response_format"]
+    except RequestError as error:
+        assert error.status == 400
 
 
 def test_another_model_does_not_exist() -> None:

@@ -77,6 +77,17 @@ def test_the_openai_client_reads_our_errors(client: openai.OpenAI) -> None:
     assert caught.value.code == "context_length_exceeded"
 
 
+def test_tools_that_are_not_to_be_called_need_no_template_that_knows_them(server: Served) -> None:
+    body = {"messages": HI, "max_tokens": 1, "tools": [TOOL], "tool_choice": "none"}
+    assert post(server, CHAT, body)[0] == 200
+
+
+def test_several_answers_come_in_one(server: Served) -> None:
+    status, body = post(server, CHAT, {"messages": HI, "max_tokens": 2, "n": 2})
+    assert status == 200
+    assert [choice["index"] for choice in body["choices"]] == [0, 1]
+
+
 def test_kserve_protocols_answer(server: Served) -> None:
     short = {"max_tokens": 4}
     status, body = post(
@@ -123,6 +134,7 @@ def test_metrics_count_what_was_answered(server: Served) -> None:
 
 LONG = [{"role": "user", "content": "word " * 2000}]
 IMAGE = [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 TENSOR = {"name": "p", "datatype": "BYTES", "shape": [1], "data": ["hi"]}
 
 
@@ -144,6 +156,9 @@ TENSOR = {"name": "p", "datatype": "BYTES", "shape": [1], "data": ["hi"]}
         (CHAT, {"messages": HI, "n": 3}, 400),
         (CHAT, {"messages": HI, "top_logprobs": 2}, 400),
         (CHAT, {"messages": HI, "tools": [{}]}, 400),
+        (CHAT, {"messages": HI, "tools": [TOOL]}, 400),
+        (CHAT, {"messages": HI, "tools": [TOOL], "tool_choice": "required"}, 400),
+        (CHAT, {"messages": HI, "stop": [""]}, 400),
         (CHAT, {"messages": HI, "response_format": {"type": "poem"}}, 400),
         (CHAT, {"messages": LONG}, 400),
         (CHAT, {"messages": LONG, "stream": True}, 400),
@@ -222,7 +237,7 @@ def test_more_clients_than_slots_are_all_answered(server: Served) -> None:
 
 def test_a_client_who_leaves_a_stream_frees_its_slot(server: Served) -> None:
     body = json.dumps({"messages": HI, "stream": True, "temperature": 1.9}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     for _ in range(4):
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
@@ -241,7 +256,7 @@ def _seconds_of_one(server: Served) -> float:
 def test_clients_who_leave_the_line_are_not_worked_for(server: Served) -> None:
     asked = {"messages": HI, "max_tokens": 60, "temperature": 1.9, "logit_bias": {"2": -100}}
     body = json.dumps(asked).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
     for client in clients:
         client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

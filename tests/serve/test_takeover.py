@@ -28,7 +28,9 @@ async def answer(scope, receive, send):
 
 drain = Drain()
 listener.serve(
-    guard.Guard(answer, drain=drain, observe=lambda *_: None),
+    guard.Guard(
+        answer, drain=drain, observe=lambda *_: None, host="127.0.0.1", address="127.0.0.1"
+    ),
     listener.bind("127.0.0.1", int(sys.argv[1]), shared=True),
     line=control.Control(int(sys.argv[2])),
     drain=drain,
@@ -127,7 +129,7 @@ def test_sigterm_ends_one_that_leaves_in_seconds_too() -> None:
     live = Deployer(port, "0")
     live.take_over()
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"GET /30 HTTP/1.1\r\nhost: x\r\n\r\n")
+        client.sendall(b"GET /30 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         time.sleep(0.3)
         live.process.send_signal(signal.SIGUSR1)
         time.sleep(1.3)

@@ -73,7 +73,7 @@ def quantile(values: Sequence[float], at: float) -> Estimate:
     """Estimates a quantile by order statistics, which assume nothing of the distribution.
 
     David & Nagaraja, "Order Statistics" (2003), section 7.1. An end beyond the largest or the
-    smallest value is not known: of 95% that takes 73 values.
+    smallest value is not known: of 95% that takes 72 values.
 
     Args:
         values: the measurements.

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import wherry
 from wherry.contracts import Dataset, Digest, Kind, Manifest, Metric, Scores, Split, digest_bytes
 from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.files import write_atomic
 from wherry.contracts.scores import Confusion
 from wherry.evaluate.estimates import Draws
+from wherry.evaluate.identity import engine_with_versions
 from wherry.evaluate.journal import open_journal
 from wherry.evaluate.measures.choice import choose
 from wherry.evaluate.measures.classes import confusion
@@ -33,6 +33,8 @@ class Asked:
     verified: bool = True
     server: str = ""
     """Where, and by what name; empty for a model that is loaded here."""
+    files: str = ""
+    """Of all that it was loaded from, see `files_of`; empty for a server's."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Sitting:
     def _identity(self, model: Model, asked: Asked) -> Digest:
         """Gives what makes this the same evaluation: all that its predictions follow from."""
         parts = (
-            *(wherry.__version__, model.engine, self.settings.answers_follow_from),
-            *(asked.digest, asked.template, asked.verified, asked.server),
+            *(engine_with_versions(model.engine), self.settings.answers_follow_from),
+            *(asked.digest, asked.template, asked.verified, asked.server, asked.files),
             *(self.kind, self.split.digest, len(self.exam.rows), tuple(self.exam.labels)),
         )
         return digest_bytes(json.dumps(parts).encode())

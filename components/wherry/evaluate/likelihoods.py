@@ -34,9 +34,19 @@ def likelihoods(model: RawModel, rows: Sequence[Row], report: Report) -> list[Li
 
 
 def _pieces(model: RawModel, row: Row) -> list[Pair]:
-    wanted = model.tokens(row.completion, special=False)
     if row.messages:
-        opened = model.render(row.prompt, open_turn=True)
-        return [(model.tokens(opened, special=False), wanted)]
+        return [_turn(model, model.render(row.prompt, open_turn=True), row.completion)]
+    wanted = model.tokens(row.completion, special=False)
     room = model.context - 1
     return [((model.start,), wanted[k : k + room]) for k in range(0, len(wanted), room)]
+
+
+def _turn(model: RawModel, opened: str, answer: str) -> Pair:
+    """Tokenizes an answer where it stands, as training does: a tokenizer may look to the left.
+
+    Where it joins the two, the answer's tokens are those that it has by itself.
+    """
+    start, whole = (model.tokens(text, special=False) for text in (opened, opened + answer))
+    if whole[: len(start)] == start:
+        return start, whole[len(start) :]
+    return start, model.tokens(answer, special=False)

@@ -15,6 +15,7 @@ from wherry.progress import Report, Silent
 Answers = list[tuple[float, bool] | str]
 """To a batch of requests: each one's log-probability and whether it is greedy, or its text."""
 _Line = tuple[str, Answers]
+_CUT: Final = "cut"
 _BATCH: Final = 32
 """Prompts that are answered, and remembered, together."""
 
@@ -111,12 +112,13 @@ class RememberingAnswerer:
 
 def _written(answer: Answer) -> str:
     # JSON has no infinity, and a label may have it: scores are kept as Python writes them.
-    return msgspec.json.encode([answer.text, *map(repr, answer.label_scores)]).decode()
+    cut = _CUT if answer.cut else ""
+    return msgspec.json.encode([answer.text, cut, *map(repr, answer.label_scores)]).decode()
 
 
 def _read(line: str) -> Answer:
-    text, *scores = msgspec.json.decode(line, type=list[str])
-    return Answer(text, tuple(map(float, scores)))
+    text, cut, *scores = msgspec.json.decode(line, type=list[str])
+    return Answer(text, tuple(map(float, scores)), cut == _CUT)
 
 
 def memory_beside(output: Path, owner: str) -> FileMemory:

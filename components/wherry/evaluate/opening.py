@@ -5,6 +5,7 @@ from pathlib import Path
 
 from wherry.contracts import Digest, ModelRef
 from wherry.contracts.errors import DigestError, ExtraMissingError, MissingError, SettingsError
+from wherry.evaluate.identity import engine_with_versions, files_of
 from wherry.evaluate.settings import Endpoint
 from wherry.evaluate.step import Answerer, check_template
 
@@ -36,6 +37,7 @@ class Asking:
         for name, low in {**lowest, "context": self.max_new_tokens + 1}.items():
             if (value := getattr(self, name)) < low:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
+        self.endpoint.check_room(self.max_new_tokens)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,15 @@ class Opened:
     digest: Digest
     verified: bool
     """Whether that digest was computed here or said by the server, not by the settings."""
+    files: str = ""
+    """Of all that it was loaded from, see `files_of`; empty for a server's."""
 
     @property
     def identity(self) -> str:
         """Who it is, for a memory of its answers: nobody else's may pass for them."""
-        return f"{self.name} {self.digest} {self.verified} {self.answerer.template_digest}"
+        engine = engine_with_versions(self.answerer.engine)
+        who = f"{self.name} {self.digest} {self.verified} {self.answerer.template_digest}"
+        return f"{who} {self.files} {engine}"
 
 
 def open_answerer(folder: Path | None, base: Path | None, url: str, asking: Asking) -> Opened:
@@ -104,7 +110,8 @@ def _served(url: str, asking: Asking) -> Opened:
 def _loaded(folder: Path, base: Path | None, asking: Asking) -> Opened:
     described = ModelRef.verified(folder)
     found = loaded_answerer(described, folder, base, asking)
-    return Opened(found, described.name, described.digest, verified=True)
+    files = files_of(described, folder, base)
+    return Opened(found, described.name, described.digest, verified=True, files=files)
 
 
 def loaded_answerer(

@@ -18,6 +18,8 @@ class Answer:
     label_scores: tuple[float, ...]
     """One a label, in the labels' order: log P(label | prompt), see `Answerer.answer`. A label
     that is known to be less probable than another one may have -inf."""
+    cut: bool = False
+    """Whether the most tokens that were allowed ended the text, not the model."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from wherry.contracts import Message, ModelRef, Row, Scores, read_settings
 from wherry.contracts.model import MODEL_NAME
 from wherry.evaluate.exam import Asked, Sitting, verdict
+from wherry.evaluate.identity import files_of
 from wherry.evaluate.opening import Asking, extra_missing, loaded_answerer
 from wherry.evaluate.raw.step import RawModel
 from wherry.evaluate.settings import EvaluateSettings
@@ -62,7 +63,8 @@ def examined(
     speed = _speed(model, folder, sitting.exam.rows, sitting.settings)
     loaded = _loaded(model, folder, base, sitting)
     size = model.size + _size_below(model, base)
-    asked = Asked(subject, model.digest, model.template_digest)
+    files = files_of(model, folder, base)
+    asked = Asked(subject, model.digest, model.template_digest, files=files)
     return sitting.hold(loaded, asked, lambda: costs(size, speed, sitting.draws), report)
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 MeasureName = Literal[
     "accuracy",
@@ -37,6 +37,9 @@ MeasureName = Literal[
 ]
 """The room's README says what each one is."""
 
+_FEWEST_TO_THINK: Final = 256
+"""Fewer new tokens end amid a model's thoughts: every answer would be empty, and wrong."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -64,7 +67,7 @@ class Endpoint:
     reasoning: bool = False
     """Whether the model thinks before it answers, as OpenAI's o series and GPT-5 do. It is asked
     by ``max_completion_tokens``, and for no temperature, seed or probabilities, all of which such
-    servers refuse. Its thoughts count: set ``max_new_tokens`` to some thousands."""
+    servers refuse. Its thoughts count: set ``max_new_tokens`` to some thousands, 256 at least."""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant.
@@ -82,6 +85,18 @@ class Endpoint:
             value = getattr(self, name)
             if value and not _is_digest(value):
                 raise ValueError(f"endpoint.{name} must be sha256: and 64 hex digits, got {value}")
+
+    def check_room(self, max_new_tokens: int) -> None:
+        """Refuses a limit that leaves a model that thinks no room to answer.
+
+        Raises:
+            ValueError: naming it and what was expected.
+        """
+        if self.reasoning and max_new_tokens < _FEWEST_TO_THINK:
+            raise ValueError(
+                f"max_new_tokens must be at least {_FEWEST_TO_THINK} with endpoint.reasoning, for "
+                f"a model's thoughts count, got {max_new_tokens}"
+            )
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,7 @@ class EvaluateSettings:
         # Fewer resamples cannot show a 2.5% tail.
         _at_least(100, "resamples", self.resamples)
         _at_least(self.max_new_tokens + 1, "context", self.context)
+        self.endpoint.check_room(self.max_new_tokens)
         if not self.split:
             raise ValueError("split must name a split of the data set, got ''")
         self._check_measures()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from wherry.contracts import Metric, PairedTests, Scores
-from wherry.gate.metrics import is_share
+from wherry.gate.metrics import is_counted, is_share, unit_of
 from wherry.gate.settings import EACH, Policy, metric_of
 
 End = Literal["value", "low", "high"]
@@ -69,11 +69,11 @@ class Seen:
     unit: str
     why: str = ""
     rows: int = 0
-    """That a share stands on; 0 for what is not counted in rows."""
+    """That it stands on; 0 for what is measured, not counted on rows."""
 
 
 def see(metric: Metric | None, key: str, of: str, policy: Policy, end: End) -> Seen:
-    """Looks at one end of a metric; whatever is missing, too few or not a number has no value.
+    """Looks at one end of a metric; what cannot be relied on has no value, but a reason.
 
     Args:
         metric: None if there is no such.
@@ -84,28 +84,64 @@ def see(metric: Metric | None, key: str, of: str, policy: Policy, end: End) -> S
     """
     if metric is None:
         return Seen(None, "", f"{named(key)} is not among the {of} model's scores")
-    least = _least_rows(metric, policy)
-    if metric.n < least:
-        why = f"{named(key)} stands on {metric.n} rows, at least {least} are asked for"
-        return Seen(None, metric.unit, why)
     value: float | None = getattr(metric, end)
-    if value is None or not _possible(metric, value):
-        which = "could not be measured" if end == "value" else f"has no {end} end of an interval"
-        return Seen(None, metric.unit, f"{named(key)} {which}")
-    return Seen(value, metric.unit, rows=metric.n if is_share(metric.name) else 0)
+    if why := _unlike_itself(metric) or _unusable(metric, value, policy, end):
+        return Seen(None, metric.unit, f"{named(key)} {why}")
+    counted = is_counted(metric.name, metric.unit)
+    return Seen(value, metric.unit, rows=metric.n if counted else 0)
 
 
 def unlike(key: str, one: Seen, other: Seen) -> str:
     """Says why two values cannot be compared: an evaluation may take the first rows alone."""
-    if one.value is None or other.value is None or one.rows == other.rows:
+    if one.value is None or other.value is None:
         return ""
-    return f"{named(key)} stands on {one.rows} rows there and on {other.rows} here"
+    if one.unit != other.unit:
+        return f"{named(key)} is {in_unit(one.unit)} there and {in_unit(other.unit)} here"
+    if one.rows != other.rows:
+        return f"{named(key)} stands on {one.rows} rows there and on {other.rows} here"
+    return ""
 
 
-def _least_rows(metric: Metric, policy: Policy) -> int:
-    if not is_share(metric.name):
+def wrong_unit(metric: str, unit: str) -> str:
+    """Says that a metric is in another unit than it is known by; empty if it is not."""
+    known = unit_of(metric)
+    if known in (None, unit):
+        return ""
+    return f"is {in_unit(unit)}, expected {in_unit(known or '')}"
+
+
+def in_unit(unit: str) -> str:
+    """Gives a unit in words."""
+    if not unit:
+        return "without a unit"
+    return unit if unit.startswith("per ") else f"in {unit}"
+
+
+def least_rows(metric: str, unit: str, slice: str, policy: Policy) -> int:
+    """Gives the fewest rows, or runs, that a number may stand on."""
+    if not is_counted(metric, unit):
         return 1
-    return policy.min_slice_rows if metric.slice else policy.min_rows
+    return policy.min_slice_rows if slice else policy.min_rows
+
+
+def turned_round(low: float | None, high: float | None) -> bool:
+    """Says whether an interval ends before it begins: then its worse end is the better one."""
+    return low is not None and high is not None and low > high
+
+
+def _unlike_itself(metric: Metric) -> str:
+    if turned_round(metric.low, metric.high):
+        return "has an interval that ends before it begins"
+    return wrong_unit(metric.name, metric.unit)
+
+
+def _unusable(metric: Metric, value: float | None, policy: Policy, end: End) -> str:
+    least = least_rows(metric.name, metric.unit, metric.slice, policy)
+    if metric.n < least:
+        return f"stands on {metric.n} rows, at least {least} are asked for"
+    if value is None or not _possible(metric, value):
+        return "could not be measured" if end == "value" else f"has no {end} end of an interval"
+    return ""
 
 
 def _possible(metric: Metric, value: float) -> bool:
@@ -119,12 +155,14 @@ def named(key: str) -> str:
 
 
 def say(value: float, unit: str) -> str:
-    """Gives a value with its unit: ``160.0 MB``, ``12.5 ms``, ``60.00%``."""
+    """Gives a value with its unit: ``160.0 MB``, ``12.5 ms``, ``60.00%``; above 1 no share."""
     if unit == "bytes":
         return f"{value / 1e6:.1f} MB"
-    return f"{value:.4g} {unit}" if unit else f"{100 * value:.2f}%"
+    if unit:
+        return f"{value:.4g} {unit}"
+    return f"{100 * value:.2f}%" if abs(value) <= 1 else f"{value:.4g}"
 
 
 def difference(value: float, unit: str) -> str:
     """Gives a difference; of shares in percentage points."""
-    return say(value, unit) if unit else f"{100 * value:.2f} points"
+    return say(value, unit) if unit or abs(value) > 1 else f"{100 * value:.2f} points"

@@ -1,10 +1,11 @@
 """What the gate always checks: that all evidence is of one file, on one ground."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from wherry.contracts import Check, Digest, Scores
 from wherry.contracts.parity import Parity
-from wherry.gate.evidence import Evidence, say
+from wherry.gate.evidence import Evidence, named, say
 from wherry.gate.settings import Policy
 
 
@@ -39,6 +40,7 @@ def same_ground(evidence: Evidence, policy: Policy) -> Iterator[Check]:
     reason = f"scored on the split {splits}, {policy.split} is asked for"
     yield _same("split", quantized.split == tuned.split == policy.split, reason)
     yield from _unverified(evidence)
+    yield from _ambiguous(evidence)
     for scores in evidence.more:
         yield from _of_the_file(scores, quantized)
 
@@ -55,6 +57,17 @@ def _unverified(evidence: Evidence) -> Iterator[Check]:
         if not scores.model_verified:
             reason = f"nobody re-hashed the model that was scored on {scores.split}"
             yield _same("verified_model", False, reason)
+
+
+def _ambiguous(evidence: Evidence) -> Iterator[Check]:
+    """Gives a check that fails for scores that say two things of one: nobody knows which holds."""
+    tuned = (evidence.tuned,) if evidence.tuned else ()
+    for scores in (evidence.quantized, *tuned, *evidence.more):
+        seen = Counter((metric.name, metric.slice) for metric in scores.metrics)
+        twice = [named(f"{name}/{slice}") for (name, slice), times in seen.items() if times > 1]
+        if twice:
+            reason = f"the scores on {scores.split} tell {twice[0]} more than once"
+            yield _same("one_value", False, reason)
 
 
 def _of_the_file(scores: Scores, quantized: Scores) -> Iterator[Check]:

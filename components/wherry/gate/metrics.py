@@ -29,14 +29,27 @@ _QUANTILE: Final = re.compile(r"_p\d{1,3}$")
 _UNITS: Final = {
     "decode_speed": "tokens/s",
     "first_token": "ms",
+    "latency": "ms",
     "peak_memory": "bytes",
     "size": "bytes",
 }
+_MEASURED: Final = frozenset(_UNITS.values())
+"""Units of what is measured on runs or on the file; all else is counted on rows of data."""
 
 
 def is_share(metric: str) -> bool:
     """Says whether a metric lies in [0, 1]."""
     return metric in SHARES or metric.endswith(_SHARE_ENDS)
+
+
+def is_counted(metric: str, unit: str) -> bool:
+    """Says whether a metric stands on rows of data, as a share or a perplexity does."""
+    return is_share(metric) or unit not in _MEASURED
+
+
+def is_exact(metric: str) -> bool:
+    """Says whether a metric has no interval because it needs none, as a size."""
+    return unit_of(metric) == "bytes"
 
 
 def less_is_better(metric: str) -> bool:

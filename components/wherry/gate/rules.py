@@ -13,12 +13,15 @@ from wherry.gate.evidence import (
     Evidence,
     Seen,
     difference,
+    least_rows,
     named,
     say,
     see,
+    turned_round,
     unlike,
+    wrong_unit,
 )
-from wherry.gate.metrics import is_share, less_is_better
+from wherry.gate.metrics import is_exact, less_is_better
 from wherry.gate.settings import Policy, Rules, metric_of
 
 SECONDS_A_DAY: Final = 86_400
@@ -80,9 +83,7 @@ def _floor(
 def _ceilings(evidence: Evidence, rules: Rules | Policy, policy: Policy) -> Iterator[Check]:
     for key, ceiling in rules.ceilings.items():
         metric = evidence.find(key)
-        # A size is exact and has no interval; a time has one, and a rate must have one.
-        exact = not is_share(metric_of(key)[0]) and (metric is None or metric.high is None)
-        end: End = "value" if policy.use == "value" or exact else "high"
+        end: End = "value" if policy.use == "value" or is_exact(metric_of(key)[0]) else "high"
         seen = see(metric, key, evidence.quantized.subject, policy, end)
         holds = seen.value is not None and seen.value <= ceiling + SLACK
         asked = f"at most {say(ceiling, seen.unit)} is allowed"
@@ -122,7 +123,7 @@ def _against(
     metric, name = evidence.find(key), f"champion.{key}"
     costs = less_is_better(metric_of(key)[0])
     end: End = "value"
-    if policy.use == "low" and not (costs and (metric is None or metric.high is None)):
+    if policy.use == "low" and not is_exact(metric_of(key)[0]):
         end = "high" if costs else "low"
     theirs = see(champion.find(*metric_of(key)), key, champion.subject, policy, "value")
     ours = see(metric, key, evidence.quantized.subject, policy, end)
@@ -148,10 +149,10 @@ def _proved(evidence: Evidence, champion: Scores, key: str, margin: float, polic
     if champion.model_digest == evidence.quantized.model_digest:
         return replace(blank, observed=0.0, passed=True, reason="it is the champion itself")
     test, why = _test(evidence, champion, key, policy)
-    if test is None:
+    if test is None or why:
         return replace(blank, reason=why)
     worst = test.high if less_is_better(test.metric) else test.low
-    if worst is None or not math.isfinite(worst):
+    if worst is None or not math.isfinite(worst) or turned_round(test.low, test.high):
         return replace(blank, reason=f"{named(key)} could not be compared with the champion's")
     holds = worst <= limit + SLACK if less_is_better(test.metric) else worst >= limit - SLACK
     better = test.verdict == "better" or policy.significance == "not worse"
@@ -168,13 +169,21 @@ def _test(
         return None, f"{named(key)} was not tested against the champion, row by row"
     if why := _not_ours(tests, evidence.quantized, champion):
         return None, why
-    test = tests.find(*metric_of(key))
-    if test is None:
-        return None, f"{named(key)} is not among the paired tests against the champion"
-    least = policy.min_slice_rows if test.slice else policy.min_rows
-    if is_share(test.metric) and test.n < least:
-        return None, f"{named(key)} was tested on {test.n} rows, at least {least} are asked for"
-    return test, ""
+    found = [test for test in tests.tests if (test.metric, test.slice) == metric_of(key)]
+    if len(found) != 1:
+        often = "more than once" if found else "not"
+        return None, f"{named(key)} is {often} among the paired tests against the champion"
+    return found[0], _unfit(found[0], key, policy)
+
+
+def _unfit(test: PairedTest, key: str, policy: Policy) -> str:
+    """Says why a test does not count; empty if it does."""
+    if why := wrong_unit(test.metric, test.unit):
+        return f"{named(key)} {why}"
+    least = least_rows(test.metric, test.unit, test.slice, policy)
+    if test.n < least:
+        return f"{named(key)} was tested on {test.n} rows, at least {least} are asked for"
+    return ""
 
 
 def _not_ours(tests: PairedTests, quantized: Scores, champion: Scores) -> str:

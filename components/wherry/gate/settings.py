@@ -67,7 +67,7 @@ class Policy:
     """Groups of rules of which one must hold; an empty list is refused."""
     use: Literal["value", "low"] = "value"
     """What floors, ceilings and the champion are compared with: the measured value, or the
-    worse end of its 95% interval. A metric without an interval then fails its floor."""
+    worse end of its 95% interval. What has no such end then fails; sizes alone are exact."""
     significance: Literal["none", "not worse", "better"] = "none"
     """What must be shown against the champion, row by row: nothing but the margin; that it is
     not worse beyond the margin (95% interval of the paired difference); or, besides, that it
@@ -78,9 +78,9 @@ class Policy:
     split: str = "test"
     """The data split that the scores must be of."""
     min_rows: int = 30
-    """Fewest rows that a share over all rows may stand on."""
+    """Fewest rows that a share over all rows, or a perplexity, may stand on."""
     min_slice_rows: int = 1
-    """Fewest rows that a share of one slice may stand on."""
+    """Fewest rows that a share or a perplexity of one slice may stand on."""
     max_data_age_days: float | None = None
     """Days since the newest row of the training data was written, at most; rows without a time
     fail it. None asks for nothing."""

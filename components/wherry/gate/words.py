@@ -81,7 +81,7 @@ def _ground(policy: Policy) -> Iterator[str]:
         f"split {policy.split}"
     )
     yield (
-        f"each share stands on {policy.min_rows} rows at least, of one slice on "
+        f"each share or perplexity stands on {policy.min_rows} rows at least, of one slice on "
         f"{policy.min_slice_rows}"
     )
     if policy.champion_on_other_data == "skip":

@@ -88,7 +88,8 @@ def _serve(model: Path, settings: ServeSettings, line: Line | None) -> None:
     public = listener.bind(settings.host, settings.port, shared=line is not None)
     drain = Drain()
     with public:
-        application, dispatcher = _application(model, settings, drain)
+        address = str(public.getsockname()[0])
+        application, dispatcher = _application(model, settings, address, drain)
         listener.serve(
             application, public, line=line, drain=drain, announce=lambda: _announce(settings)
         )
@@ -98,7 +99,7 @@ def _serve(model: Path, settings: ServeSettings, line: Line | None) -> None:
 
 
 def _application(
-    model: Path, settings: ServeSettings, drain: Drain
+    model: Path, settings: ServeSettings, address: str, drain: Drain
 ) -> tuple[object, "ThreadDispatcher"]:
     from wherry.serve.adapters.dispatch import ThreadDispatcher
 
@@ -111,7 +112,13 @@ def _application(
         digest, engine = loading.result()
     dispatcher = ThreadDispatcher(engine, settings.parallel)
     application = build_application(settings.name, digest, int(model.stat().st_mtime), dispatcher)
-    guard = Guard(application, drain=drain, observe=observe_chat(settings.name), host=settings.host)
+    guard = Guard(
+        application,
+        drain=drain,
+        observe=observe_chat(settings.name),
+        host=settings.host,
+        address=address,
+    )
     return guard, dispatcher
 
 
@@ -137,11 +144,8 @@ def _load(model: Path, settings: ServeSettings) -> tuple[Digest, Engine]:
 
 
 def _announce(settings: ServeSettings) -> None:
-    print(
-        f"serving {settings.name} at http://{settings.host}:{settings.port}",
-        file=sys.stderr,
-        flush=True,
-    )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"serving {settings.name} at http://{host}:{settings.port}", file=sys.stderr, flush=True)
 
 
 @contextmanager

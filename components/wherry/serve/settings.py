@@ -6,7 +6,7 @@ from typing import Final
 
 from wherry.contracts.digest import Digest
 
-_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if not _NAME.match(self.name):
+        if not _NAME.fullmatch(self.name):
             raise ValueError(f"name must match {_NAME.pattern}, got {self.name!r}")
         for field, low, high in (
             ("port", 1, 65535),

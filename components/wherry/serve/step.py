@@ -16,6 +16,13 @@ MAX_INSTANCES: Final = 64
 MAX_WAITING: Final = 256
 """Prompts that wait for a slot; one more is refused, so that nobody waits for ever."""
 
+MAX_SCHEMA_BYTES: Final = 1 << 16
+"""Of what an answer must look like, and of tools: the engine makes a grammar of it, for which
+everybody waits."""
+
+MAX_ALTERNATIVES: Final = 1000
+"""Items of one list or object in it, such as an enumeration's: the time grows with their square."""
+
 T = TypeVar("T")
 Json = dict[str, Any]
 Emit = Callable[[Json], bool]
@@ -112,6 +119,7 @@ class StreamOptions(msgspec.Struct):
 _Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 30)]
+_Stop = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Sampling(msgspec.Struct, omit_defaults=True):
@@ -124,7 +132,7 @@ class Sampling(msgspec.Struct, omit_defaults=True):
     top_k: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)] | None = None
     min_p: _Unit | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] | None = None
-    stop: str | list[str] | None = None
+    stop: _Stop | list[_Stop] | None = None
     presence_penalty: _Penalty | None = None
     frequency_penalty: _Penalty | None = None
 
@@ -164,7 +172,11 @@ def chat_request(body: bytes | Json, name: str) -> Json:
     request = _convert(raw, ChatRequest)
     if request.model not in (None, name):
         raise unknown_model(request.model or "", name)
-    return _as_asked(request)
+    try:
+        _check_form(request)
+        return _as_asked(request)
+    except RecursionError as error:
+        raise RequestError("The body is nested too deeply.") from error
 
 
 def unknown_model(asked: str, name: str) -> RequestError:
@@ -258,6 +270,35 @@ def _as_asked(request: Sampling) -> Json:
     if limit := asked.pop("max_completion_tokens", None):
         asked["max_tokens"] = limit
     return asked
+
+
+def _check_form(request: ChatRequest) -> None:
+    """Refuses a form of answers that the engine would not heed, or would take minutes to read."""
+    form = request.response_format or {}
+    if form.get("type") == "json_schema":
+        described = form.get("json_schema")
+        if not (isinstance(described, dict) and isinstance(described.get("schema"), dict)):
+            raise RequestError(
+                "response_format.json_schema.schema must be an object", param="response_format"
+            )
+    for param, part in (("response_format", form), ("tools", request.tools)):
+        if len(msgspec.json.encode(part)) > MAX_SCHEMA_BYTES or _longest(part) > MAX_ALTERNATIVES:
+            raise RequestError(
+                f"{param} must have at most {MAX_SCHEMA_BYTES} bytes, and its lists and "
+                f"objects at most {MAX_ALTERNATIVES} items",
+                param=param,
+            )
+
+
+def _longest(value: Any) -> int:
+    """Gives the length of the longest list or object in a JSON value."""
+    longest, left = 0, [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, (dict, list)):
+            longest = max(longest, len(part))
+            left += part.values() if isinstance(part, dict) else part
+    return longest
 
 
 def _convert(raw: Json, kind: type[T]) -> T:

@@ -93,7 +93,9 @@ class LlamaCppAnswerer:
             starts[label[0]] + sum(rest[label[:end]][label[end]] for end in range(1, len(label)))
             for label in labels
         )
-        return Answer(reply["choices"][0]["message"]["content"] or "", tuple(scores))
+        said = reply["choices"][0]
+        cut = said["finish_reason"] == "length"
+        return Answer(said["message"]["content"] or "", tuple(scores), cut)
 
     def _check_room(self, reply: Json) -> None:
         used = reply["usage"]["prompt_tokens"]

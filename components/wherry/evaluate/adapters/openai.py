@@ -78,6 +78,7 @@ class _Turn:
 class _Choice:
     message: _Turn
     logprobs: _Places | None = None
+    finish_reason: Any = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ class OpenAiAnswerer:
         if not reply.choices:
             raise EndpointError(f"{self._url} answered a row with no choice.", remedy=_ASK_OTHER)
         choice = reply.choices[0]
-        return Answer(choice.message.content or "", label_scores(_first_tokens(choice), labels))
+        scores = label_scores(_first_tokens(choice), labels)
+        return Answer(choice.message.content or "", scores, choice.finish_reason == "length")
 
     def _options(self, labels: Sequence[str]) -> dict[str, Any]:
         if self._endpoint.reasoning:

@@ -152,8 +152,11 @@ class TransformersAnswerer:
         first = torch.log_softmax(state.logits, dim=-1)
         scores = [self._score(label, first, state) for label in labels]
         table = torch.stack(scores, dim=1).tolist() if scores else [[]] * len(first)
-        texts = self._generate(first, state)
-        return [Answer(text, tuple(row)) for text, row in zip(texts, table, strict=True)]
+        given = self._generate(first, state)
+        return [
+            Answer(self._decode(tokens), tuple(row), self._ends.isdisjoint(tokens))
+            for tokens, row in zip(given, table, strict=True)
+        ]
 
     def _score(self, label: Tokens, first: Tensor, state: "_State") -> Tensor:
         """Gives log P(label | prompt) of every row, [rows], and leaves the state as it was."""
@@ -167,8 +170,8 @@ class TransformersAnswerer:
         later = torch.tensor(label[1:]).expand(len(first), -1).unsqueeze(-1)
         return score + torch.log_softmax(logits, dim=-1).gather(-1, later).sum(dim=(1, 2))
 
-    def _generate(self, first: Tensor, state: "_State") -> list[str]:
-        """Gives the greedy answer of every row."""
+    def _generate(self, first: Tensor, state: "_State") -> list[list[int]]:
+        """Gives the greedy answer of every row, up to its end and perhaps further."""
         ends = torch.tensor(sorted(self._ends))
         given = [first.argmax(-1, keepdim=True)]
         ended = torch.isin(given[-1], ends)
@@ -176,7 +179,8 @@ class TransformersAnswerer:
             state = state.reading(1)
             given.append(self._forward(given[-1], state)[:, -1].argmax(-1, keepdim=True))
             ended |= torch.isin(given[-1], ends)
-        return [self._decode(row) for row in torch.cat(given, dim=1).tolist()]
+        rows: list[list[int]] = torch.cat(given, dim=1).tolist()
+        return rows
 
     def _render(self, prompt: Sequence[Message]) -> str:
         text: str = self._tokenizer.apply_chat_template(

@@ -17,6 +17,7 @@ from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import write_atomic
 from wherry.evaluate.benchmarks.settings import BenchmarkSettings
 from wherry.evaluate.benchmarks.step import Measured, data_digest, metrics_of
+from wherry.evaluate.identity import engine_with_versions, files_of
 from wherry.evaluate.memory import Memory, memory_beside
 from wherry.evaluate.raw.step import RawModel
 from wherry.progress import Report, stage
@@ -47,8 +48,9 @@ def run(
     with stage(f"benchmark {subject}") as report:
         chosen = read_settings(BenchmarkSettings, settings)
         asked = ModelRef.verified(model)
-        memory = memory_beside(predictions, _owner(asked, chosen))
         raw = _opened(asked, model, base, chosen)
+        files = files_of(asked, model, base)
+        memory = memory_beside(predictions, _owner(asked, files, raw.engine, chosen))
         measured = _measured(raw, memory, chosen, tasks, data, report)
         lines = b"".join(msgspec.json.encode(each) + b"\n" for each in measured.questions)
         found = _scores(subject, asked, measured, raw.engine, digest_bytes(lines))
@@ -59,9 +61,10 @@ def run(
     return found
 
 
-def _owner(model: ModelRef, settings: BenchmarkSettings) -> str:
-    """Gives what answers hang on besides the question: the model, and rounding by batches."""
-    return digest_record(model) + f" {settings.context} {settings.batch_size}"
+def _owner(model: ModelRef, files: str, engine: str, settings: BenchmarkSettings) -> str:
+    """Gives what answers hang on besides the question: the model, and who rounds how in batches."""
+    asked = f"{digest_record(model)} {files} {engine_with_versions(engine)}"
+    return f"{asked} {settings.context} {settings.batch_size}"
 
 
 def _opened(

@@ -155,7 +155,8 @@ def metrics_of(measured: Measured) -> tuple[Metric, ...]:
 
     A group's tasks are slices of its figure: ``mmlu_acc`` of the slice ``mmlu_anatomy``. Accuracy
     is the share of questions that are right by their task's first figure, over all and of each
-    slice ``task=arc_easy``: what two models are compared by, question by question.
+    slice ``task=arc_easy``: what two models are compared by, question by question. A task whose
+    first figure is no such share, such as a perplexity, has none, nor has all then.
     """
     figures = tuple(
         metric
@@ -163,18 +164,27 @@ def metrics_of(measured: Measured) -> tuple[Metric, ...]:
         for owner in (outcome, *outcome.members)
         for metric in _metrics(outcome.name, owner)
     )
-    return figures + _accuracies(measured.questions)
+    return figures + _accuracies(measured)
 
 
-def _accuracies(questions: Sequence[Question]) -> tuple[Metric, ...]:
+def _accuracies(measured: Measured) -> tuple[Metric, ...]:
+    questions = measured.questions
     tasks = dict.fromkeys(name for question in questions for name in question.slices)
-    parts = {"": questions, **{t: [q for q in questions if t in q.slices] for t in tasks}}
+    graded = {f"task={name}" for name in _graded(measured.outcomes)}
+    parts: dict[str, Sequence[Question]] = {"": questions} if graded.isdisjoint(tasks) else {}
+    parts |= {t: [q for q in questions if t in q.slices] for t in tasks if t not in graded}
     return tuple(
         replace(
             _metric("accuracy", _share("", sum(q.correct for q in part), len(part))), slice=name
         )
         for name, part in parts.items()
     )
+
+
+def _graded(outcomes: Sequence[Outcome]) -> set[str]:
+    """Gives the tasks of whose questions none is right or wrong."""
+    every = (task for outcome in outcomes for task in (outcome, *outcome.members))
+    return {task.name for task in every if task.figures and task.figures[0].hits is None}
 
 
 def _metrics(name: str, outcome: Outcome) -> Iterable[Metric]:

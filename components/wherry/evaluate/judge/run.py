@@ -167,6 +167,8 @@ def _people(path: Path | None) -> dict[str, Winner]:
             said = msgspec.json.decode(line, type=dict[str, str])
             if said["winner"] not in WINNERS:
                 raise ValueError(f"winner must be one of {', '.join(WINNERS)}")
+            if said["id"] in found:
+                raise ValueError("an earlier line is of the same row; agree on one opinion")
             found[said["id"]] = msgspec.convert(said["winner"], Winner)
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             raise FormatError(

@@ -58,3 +58,8 @@ class JudgeSettings:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
         if not self.split:
             raise ValueError("split must name a split of the data set, got ''")
+        if self.read == "labels" and self.asking.endpoint.reasoning:
+            raise ValueError(
+                "read must be text with asking.endpoint.reasoning, got labels: a server whose "
+                "model thinks tells no probabilities"
+            )

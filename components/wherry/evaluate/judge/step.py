@@ -100,7 +100,7 @@ def judge(
     form = _BY_WORD if labels else _BY_LINE
     prompts = [prompt for duel in duels for prompt in prompts_of(duel, rubric, form)]
     answers = judge.answer(prompts, labels, report)
-    shown = [_by_label(one) if labels else read_verdict(one.text) for one in answers]
+    shown = [_by_label(one) if labels else _by_line(one) for one in answers]
     pairs = zip(duels, shown[::2], shown[1::2], strict=True)
     return [
         Judgement(duel.id, _winner(one, "champion"), _winner(other, "challenger"))
@@ -153,6 +153,11 @@ def read_verdict(text: str) -> Shown:
     if len(said) != 1 or not lines[-1]:
         return ""
     return next(word for word in WORDS if word in said)
+
+
+def _by_line(answer: Answer) -> Shown:
+    # Nobody knows what would have followed: "Verdict: A" may go on with "and B".
+    return "" if answer.cut else read_verdict(answer.text)
 
 
 def _by_label(answer: Answer) -> Shown:

@@ -195,7 +195,7 @@ def _asked(
     report: Report,
 ) -> list[Exchange]:
     opened = open_answerer(model, base, "", chosen.asking)
-    answerer = RememberingAnswerer(opened.answerer, memory)
+    answerer = RememberingAnswerer(opened.answerer, memory, opened.identity)
     return ask(probes_of(told, chosen.jailbreak_requests), answerer, report)
 
 

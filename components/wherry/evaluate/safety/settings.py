@@ -102,3 +102,8 @@ class SafetySettings:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
         if not 0 < self.flagged_at < 1:
             raise ValueError(f"flagged_at must be in (0, 1), got {self.flagged_at}")
+        if self.classifier.endpoint.reasoning:
+            raise ValueError(
+                "classifier.endpoint.reasoning must be false: a classifier is read by its "
+                "probabilities, and a server whose model thinks tells none"
+            )

@@ -26,7 +26,7 @@ _DISCARDED_BYTES: Final = 64 * MAX_BODY_BYTES
 _LEFT: Final = 499
 """Stands in the metrics for a client that left before it was answered, as in nginx's."""
 
-_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+_LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 _log: Final = logging.getLogger("wherry.serve")
 
@@ -38,13 +38,16 @@ class Guard:
         app: what it guards.
         drain: whether responses ask clients to connect anew.
         observe: called after each answer.
-        host: the address that is listened on. One of this machine alone is asked for by its own
-            names alone.
+        host: what is listened on, by the name that the operator gave.
+        address: what that is, in numbers. One of this machine alone is asked for by its own names
+            alone.
     """
 
-    def __init__(self, app: Application, *, drain: Drain, observe: Observe, host: str) -> None:
+    def __init__(
+        self, app: Application, *, drain: Drain, observe: Observe, host: str, address: str
+    ) -> None:
         self._app = app
-        self._names = {*_LOCAL, host.lower()} if _is_loopback(host.lower()) else None
+        self._names = {"localhost", host.lower()} if _is_loopback(address) else None
         self._drain = drain
         self._observe = observe
 
@@ -74,14 +77,18 @@ class Guard:
 
         To a browser such a page and this server are one site, so it may send what it likes.
         """
-        given = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        name = _without_port(given).lower()
-        if self._names is not None and given and name not in self._names:
-            raise RequestError(
-                f"This server answers on this machine alone, by {' or '.join(_LOCAL)}; "
-                f"the request is for {name[:200]!a}.",
-                status=421,
-            )
+        if self._names is None:
+            return
+        # Each of them: who stands between might heed another one than this server.
+        for given in (value for key, value in scope["headers"] if key == b"host" and value):
+            name = _without_port(given.decode("latin-1")).lower().removesuffix(".")
+            # A number is no name that somebody could have made to lead here.
+            if name not in self._names and not _is_loopback(name):
+                raise RequestError(
+                    f"This server answers on this machine alone, by {' or '.join(_LOCAL)}; "
+                    f"the request is for {name[:200]!a}.",
+                    status=421,
+                )
 
 
 class _Answer:
@@ -118,11 +125,13 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        read = ipaddress.ip_address(address)
     except ValueError:
-        return host in _LOCAL
+        return False
+    # ::ffff:127.0.0.1 is 127.0.0.1, though Python knows so from 3.13 on alone.
+    return (getattr(read, "ipv4_mapped", None) or read).is_loopback
 
 
 async def _while_there(

@@ -190,7 +190,12 @@ def _close_repository(app: FastAPI) -> None:
         raise RequestError("This server's model is fixed.", status=404)
 
     methods = ["GET", "POST"]
-    app.add_api_route("/v2/repository/{path:path}", closed, methods=methods, response_model=None)
+    app.add_api_route(
+        *("/v2/repository/{path:path}", closed),
+        methods=methods,
+        response_model=None,
+        include_in_schema=False,
+    )
 
 
 def _answer_errors_alike(app: FastAPI) -> None:

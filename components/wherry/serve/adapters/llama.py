@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from wherry import llama_server
+from wherry.gguf_template import chat_template
 from wherry.serve.settings import ServeSettings
 from wherry.serve.step import Emit, Json, RequestError
 
@@ -30,6 +31,7 @@ class LlamaEngine:
             context=settings.context,
             threads=settings.threads,
         )
+        self._takes_tools = "tools" in chat_template(model)
 
     def chat(self, request: Json, emit: Emit) -> None:
         """Answers one request, chunk by chunk if it asks for a stream.
@@ -37,6 +39,9 @@ class LlamaEngine:
         Raises:
             RequestError: if llama.cpp refuses it before the first chunk.
         """
+        if request.get("tools") and request.get("tool_choice") != "none" and not self._takes_tools:
+            # llama.cpp would answer as if there were none.
+            raise RequestError("This model's chat template takes no tools.", param="tools")
         refusals: list[RequestError] = []
 
         def take(chunk: Json) -> bool:
