@@ -29,7 +29,7 @@ class KubeflowRegistry:
         self.broken = ""
         """The end of the paths that are answered with an error."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def address(self) -> str:

@@ -208,7 +208,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def _serving(server: HTTPServer) -> Iterator[str]:
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -116,7 +116,7 @@ def hub() -> Iterator[Hub]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     made.address = f"http://127.0.0.1:{server.server_port}"
     yield made
     server.shutdown()
