@@ -150,6 +150,25 @@ def test_the_gguf_file_beside_it_has_the_same_template_and_nothing_else_changed(
     assert list(GgufTokenizer(target).encode("he")) == list(GgufTokenizer(source).encode("he"))
 
 
+def test_an_empty_list_in_the_header_is_left_out(tmp_path: Path) -> None:
+    import struct
+
+    import gguf
+
+    from tests.fakes import tiny_families
+    from wherry.base.adapters.gguf_header import copy_with
+
+    tiny_families.make(tmp_path, "llama")
+    path, made = tmp_path / "source.gguf", tmp_path / "made.gguf"
+    text, empty = struct.pack("<IQ", 8, 4) + b"Tiny", struct.pack("<IIQ", 9, 8, 0)
+    assert path.read_bytes().count(text) == 1
+    path.write_bytes(path.read_bytes().replace(text, empty))
+    copy_with(path, made, "{{ messages }}", END)
+    fields = gguf.GGUFReader(made).fields
+    assert "general.name" not in fields
+    assert fields["tokenizer.chat_template"].contents() == "{{ messages }}"
+
+
 def test_serving_refuses_a_file_without_a_template(raw: Path, tmp_path: Path) -> None:
     from wherry.base.adapters.gguf_header import copy_with
     from wherry.gguf_template import chat_template

@@ -1,5 +1,6 @@
 """How llama.cpp is started and measured, and what is said where it fails."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def test_a_request_that_does_not_fit_is_told_in_llama_cpps_words(inputs: Inputs)
     with pytest.raises(FormatError, match=r"source\.gguf failed: .*context") as failed:
         measure(inputs.base / "source.gguf", [{"prompt": [5] * 400}], context=32, threads=1)
     assert "Traceback" not in failed.value.message
+
+
+def test_a_measured_process_that_is_killed_without_a_word_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    with pytest.raises(FormatError, match=r"m\.gguf failed: it ended with status -9"):
+        measure(tmp_path / "m.gguf", [{"prompt": [5]}], context=32, threads=1)
 
 
 def test_what_is_no_model_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

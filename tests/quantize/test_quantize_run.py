@@ -4,13 +4,14 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.quantize.conftest import Inputs
-from wherry.contracts import Ladder, Manifest, ModelRef, digest_file
+from wherry.contracts import Ladder, Manifest, ModelRef, digest_bytes, digest_file
 from wherry.contracts.errors import (
     DigestError,
     FormatError,
@@ -51,6 +52,39 @@ def test_the_file_is_described_sealed_and_close_to_what_was_tuned(
     assert kl["merge"] is not None and kl["merge"] < 1e-8
     assert kl["conversion"] is not None and kl["conversion"] < 2e-5
     assert kl["quantization"] is not None and kl["conversion"] < kl["quantization"] < 0.01
+
+
+def test_the_file_names_the_teacher_and_the_start_of_what_was_tuned(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    adapter = Path(shutil.copytree(inputs.adapter, tmp_path / "adapter"))
+    tuned = ModelRef.read(adapter / "model.json")
+    taught = replace(tuned, teacher_digest=digest_bytes(b"t"), start_digest=digest_bytes(b"s"))
+    taught.write(adapter / "model.json")
+    Manifest.seal(adapter)
+    model = _run(inputs._replace(adapter=adapter), tmp_path, type="F16")
+    assert (model.teacher_digest, model.start_digest) == (
+        taught.teacher_digest,
+        taught.start_digest,
+    )
+    assert model.teacher_digest and model.start_digest
+
+
+@pytest.mark.parametrize(
+    "settings", [{"types": ["Q8_0", "Q6_K"], "max_kl": 0.1}, {"adapter_only": True}]
+)
+def test_a_model_that_learnt_plain_text_is_compared_on_it(
+    inputs: Inputs, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    from tests.fakes import tiny_model
+
+    tiny_model.make_dataset(tmp_path / "text", kind="text")
+    given = {"min_agreement": 0.4, "min_conversion_agreement": 0.9, "importance_rows": 4}
+    _run(inputs._replace(dataset=tmp_path / "text"), tmp_path, **given, **settings)
+    parity = Parity.read(tmp_path / "parity.json")
+    assert (parity.rows, parity.token_agreement) == (6, 1.0)
+    # Six texts of some thirty letters that differ in a number and in what follows it.
+    assert all(made.positions > 60 for made in parity.comparisons)
 
 
 def test_a_server_that_only_renders_can_be_closed_at_once(inputs: Inputs, tmp_path: Path) -> None:

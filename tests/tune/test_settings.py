@@ -27,3 +27,9 @@ def test_a_wrong_setting_names_its_value_and_its_range(
 
 def test_the_defaults_are_a_valid_recipe() -> None:
     assert read_settings(TuneSettings, "") == TuneSettings()
+
+
+def test_virtual_tokens_of_a_cache_are_not_left_out_by_recomputing() -> None:
+    with pytest.raises(SettingsError, match="recompute must be false where method is prefix"):
+        read_settings(TuneSettings, {"method": "prefix", "recompute": True})
+    assert read_settings(TuneSettings, {"method": "prompt", "recompute": True}).recompute

@@ -9,6 +9,7 @@ import pytest
 from tests.tune.test_tune_run import BATCH, PREFIX, RECIPE, learner
 from wherry.contracts import ModelRef
 from wherry.contracts.errors import ParityError, SettingsError
+from wherry.tune.examples import Example
 from wherry.tune.settings import LOW_RANK, VIRTUAL, Method
 
 if TYPE_CHECKING:
@@ -71,10 +72,33 @@ def test_a_merge_that_changes_the_model_is_refused(
         merge.merge(base, tmp_path / "adapter", tmp_path, BATCH)
 
 
+def test_of_a_long_row_its_end_alone_is_compared(base: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from wherry.tune.adapters.pytorch import merge
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    row = Example(tuple(range(3, 103)), tuple(range(103, 203)))
+    found = merge._logits(model, row)
+    with torch.inference_mode():
+        whole = model(input_ids=torch.tensor([[*row.prompt, *row.completion]])).logits[0]
+    assert len(whole) == 200
+    assert torch.allclose(found, whole[-merge.LAST :], atol=1e-5)
+
+
 @pytest.mark.parametrize("method", VIRTUAL)
 def test_virtual_tokens_are_not_merged(tuned: "Tuner", tmp_path: Path, method: Method) -> None:
     with pytest.raises(SettingsError, match="virtual tokens"):
         tuned(method=method, merged=tmp_path / "merged")
+
+
+def test_a_whole_model_is_not_merged_and_that_is_said_before_it_is_tuned(
+    tuned: "Tuner", tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="no adapter to merge"):
+        tuned(method="full", merged=tmp_path / "merged")
+    assert not (tuned.folder / "adapter").exists()
 
 
 def test_full_tuning_gives_a_whole_model_that_needs_no_base(tuned: "Tuner", base: Path) -> None:
@@ -87,9 +111,35 @@ def test_full_tuning_gives_a_whole_model_that_needs_no_base(tuned: "Tuner", base
     assert AutoTokenizer.from_pretrained(folder).chat_template
 
 
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3", "full"])
+def test_matrices_decay_while_norms_and_scales_do_not(base: Path, method: Method) -> None:
+    recipe = replace(RECIPE, method=method, frozen_share=0.0)
+    plain, decaying = learner(base, recipe), learner(base, replace(recipe, weight_decay=0.5))
+    for one in (plain, decaying):
+        one.learn(BATCH, 1e-2)
+    changed = {
+        name
+        for name, weight in plain.model.named_weights()
+        if not weight.equal(decaying._weights[name])
+    }
+    scales = ("norm", "magnitude", "ia3_")
+    assert changed == {
+        name
+        for name in plain._weights
+        # lora_B begins at zero, where nothing decays.
+        if not any(scale in name for scale in scales) and "lora_B" not in name
+    }
+
+
 def test_a_layer_name_that_the_model_has_not_is_refused_with_those_it_has(tuned: "Tuner") -> None:
     with pytest.raises(SettingsError, match=r"no linear layer 'query', it has .*q_proj"):
         tuned(targets=["query"])
+
+
+def test_a_rank_above_the_singular_values_of_a_matrix_is_refused(tuned: "Tuner") -> None:
+    with pytest.raises(SettingsError, match=r"at most 32 where method is pissa: .*k_proj.*got 33"):
+        tuned(method="pissa", rank=33)
+    assert tuned(method="pissa", rank=32).format == "adapter"
 
 
 def test_low_rank_methods_are_all_named() -> None:

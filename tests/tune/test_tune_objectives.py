@@ -14,7 +14,7 @@ from tests.tune.test_tune_run import PREFIX, RECIPE
 from wherry.contracts import Kind, Manifest, ModelRef
 from wherry.contracts.errors import DataError, SettingsError, TemplateError
 from wherry.tune.examples import Example
-from wherry.tune.settings import PAIRED, Objective
+from wherry.tune.settings import PAIRED, Objective, TuneSettings
 
 if TYPE_CHECKING:
     from tests.tune.conftest import Tuner
@@ -123,6 +123,21 @@ def test_a_teacher_that_ends_no_answer_is_told_as_such(tuned: "Tuner", teacher: 
     with pytest.raises(DataError, match="ended none of 24 answers within 1 tokens") as refused:
         tuned(objective="imitate", teacher=teacher, answer_tokens=1)
     assert "answer_tokens" in refused.value.remedy
+
+
+def test_an_answer_may_end_with_any_token_that_the_teacher_stops_at(
+    teacher: Path, tmp_path: Path
+) -> None:
+    from wherry.contracts import Message
+    from wherry.tune.adapters.pytorch.teacher import answers
+
+    prompts = [[Message("user", f"case {number}")] for number in range(4)]
+    recipe = TuneSettings(answer_tokens=2, threads=1, precision="float32")
+    assert not any(answers(teacher, prompts, recipe))
+    other = Path(shutil.copytree(teacher, tmp_path / "teacher"))
+    letters = list(range(3, 259))
+    (other / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, *letters]}))
+    assert all(answers(other, prompts, recipe))
 
 
 def test_a_template_that_refuses_a_role_is_told_by_its_own_words(

@@ -14,7 +14,9 @@ from wherry.contracts.errors import (
     FileAccessError,
     JobError,
     JobTimeoutError,
+    ParityError,
     PreemptedError,
+    WherryError,
 )
 from wherry.tune.forms import Errand, custom_job, launch, lost, train_job
 from wherry.tune.jobs import TuneJobSettings
@@ -113,10 +115,13 @@ def test_a_failed_job_is_started_as_often_as_the_settings_say() -> None:
         carried_out(Platform([FAILED], [FAILED], [FAILED]))
 
 
-def test_a_cause_that_another_attempt_would_meet_is_raised_at_once() -> None:
+@pytest.mark.parametrize("kind", [DataError, ParityError])
+def test_a_cause_that_another_attempt_would_meet_is_raised_at_once(
+    kind: type[WherryError],
+) -> None:
     platform = Platform([FAILED])
-    cause = Failure.of(DataError("Row 3 is odd.", remedy="Mend it."))
-    with pytest.raises(DataError, match="Row 3 is odd"):
+    cause = Failure.of(kind("Row 3 is odd.", remedy="Mend it."))
+    with pytest.raises(kind, match="Row 3 is odd"):
         carried_out(platform, Results(failure=cause))
     assert platform.did == ["start"]
 

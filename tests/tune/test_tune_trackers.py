@@ -9,7 +9,7 @@ import pytest
 
 from wherry.contracts import digest_bytes
 from wherry.contracts.curve import CurvePoint, LossCurve
-from wherry.contracts.errors import ExtraMissingError, SettingsError
+from wherry.contracts.errors import ExtraMissingError, PreemptedError, SettingsError
 from wherry.tune import trackers
 from wherry.tune.trackers import Lenient, tracked
 
@@ -159,6 +159,23 @@ def test_a_killed_run_goes_on_in_the_same_record_of_mlflow(store: Any) -> None:
     with tracked(["mlflow"], RECIPE, RUN, Path("curve")):
         pass
     assert len(runs(store)) == 2
+
+
+@pytest.mark.local
+def test_a_preempted_run_goes_on_in_the_same_record_though_its_threads_change(store: Any) -> None:
+    with (
+        pytest.raises(PreemptedError),
+        tracked(["mlflow"], {**RECIPE, "threads": 1}, RUN, Path("curve")) as watch,
+    ):
+        watch(POINTS[0])
+        raise PreemptedError("wanted back", remedy="again")
+    assert [run.info.status for run in runs(store)] == ["FAILED"]
+    with tracked(["mlflow"], {**RECIPE, "threads": 2}, RUN, Path("curve")) as watch:
+        assert [run.info.status for run in runs(store)] == ["RUNNING"]
+        watch(POINTS[2])
+    (run,) = runs(store)
+    assert (run.info.status, run.data.params["threads"]) == ("FINISHED", "1")
+    assert [m.step for m in store.get_metric_history(run.info.run_id, "eval_loss")] == [0, 10]
 
 
 @pytest.mark.local

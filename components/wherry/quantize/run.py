@@ -99,6 +99,8 @@ def _published(pair: Pair, found: Found, made: Path, folder: Path) -> ModelRef:
         base_digest=pair.origin.digest,
         quantization=found.rung.type,
         adapter_digest=pair.tuned.digest,
+        teacher_digest=pair.tuned.teacher_digest,
+        start_digest=pair.tuned.start_digest,
     )
     model.write(folder / MODEL_NAME)
     Manifest.seal(folder)

@@ -61,6 +61,8 @@ ADAPTER: Final = "LoRA"
 """Stands for a type where the adapter is written alone."""
 _MERGE_SAMPLES: Final = 8
 """Merging is exact but for rounding: a few rows show whether it went wrong."""
+_LONGEST_TEXT: Final = 512
+"""Tokens of a plain text that are read."""
 _F16: Final = "unquantized F16 GGUF"
 _BASE: Final = "base in F16, without the adapter"
 _BESIDE: Final = "transformers, adapter beside its base"
@@ -223,10 +225,15 @@ class _Work:
         """Says which of the steps begins: merging, converting, one a type, comparing tokens."""
         self.report.progress(done, len(self.settings.tried) + 3, note)
 
+    def read(self, row: Row) -> tuple[int, ...]:
+        """Gives a row's tokens as training read them; of plain text the first."""
+        if row.messages:
+            return self.tuned.whole(row.messages)
+        return self.tuned.plain(row.text)[:_LONGEST_TEXT]
+
     def samples(self) -> list[Sample]:
         """Gives the contexts that every form is compared on."""
-        ids = (self.tuned.whole(row.messages) for row in self.rows.compared)
-        return distinct_samples(ids, self.settings.positions)
+        return distinct_samples(map(self.read, self.rows.compared), self.settings.positions)
 
     def questions(self, tasks: Sequence[Question] = ()) -> Questions:
         """Gives what every form is asked, with what the model says now."""
@@ -239,6 +246,8 @@ class _Work:
         labels = list(self.rows.labels)
         found = []
         for row in self.rows.scored:
+            if not row.messages:
+                continue  # plain text answers nothing
             prompt, answer = self.tuned.answer(row.messages)
             if answer:
                 place = labels.index(row.label) if row.label in labels else -1
@@ -257,16 +266,19 @@ class _Work:
         if not self.rows.weighed:
             return None
         self.tell(1, f"weighing {len(self.rows.weighed)} rows")
-        return self.tuned.importance(self.tuned.whole(row.messages) for row in self.rows.weighed)
+        return self.tuned.importance(map(self.read, self.rows.weighed))
 
     def prompts(self) -> list[tuple[int, ...]]:
         """Gives the prompts that speed is measured with."""
         rows = islice(cycle(self.rows.scored or self.rows.compared), self.settings.timed_runs)
-        return [self.tuned.render(row.prompt).ids for row in rows]
+        return [
+            self.tuned.render(row.prompt).ids if row.messages else self.read(row) for row in rows
+        ]
 
     def agreement(self, renderer: Renderer) -> float:
         """Gives the share of rows that a shipped form renders and tokenizes alike."""
-        prompts = [row.prompt for row in self.rows.compared]
+        # Plain text as a turn: what both tokenizers make of it is compared all the same.
+        prompts = [row.prompt or (Message("user", row.text),) for row in self.rows.compared]
         ours = [self.tuned.render(prompt) for prompt in prompts]
         return token_agreement(ours, [renderer.render(prompt) for prompt in prompts])
 

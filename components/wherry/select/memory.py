@@ -277,9 +277,9 @@ LOGIT_COPIES: Final = 3
 def tune(of: Architecture, recipe: Recipe) -> Estimate:
     """Estimates the peak of tuning on a CPU with Wherry's own loop.
 
-    The weights stand once. A trained value has its gradient and AdamW's two moments beside it
-    (arXiv:1412.6980), in float32. Activations are kept for the way back in the layers that are
-    trained, see `activations`. The head is applied to answers alone.
+    The weights stand once. A trained value has its gradient, AdamW's two moments (arXiv:1412.6980)
+    and its best value so far beside it, in float32. Activations are kept for the way back in the
+    layers that are trained, see `activations`. The head is applied to answers alone.
 
     Args:
         of: the architecture.
@@ -300,10 +300,14 @@ def tune(of: Architecture, recipe: Recipe) -> Estimate:
     )
 
 
+BESIDE: Final = 4
+"""Values beside a trained one: its gradient, AdamW's two moments, and the best so far."""
+
+
 def _trained(of: Architecture, recipe: Recipe) -> int:
     if recipe.method == "full":
-        return parameters(of) * 3 * 4
-    return adapter(of, recipe) * 4 * 4  # the adapter's own weights stand beside the model's
+        return parameters(of) * BESIDE * 4
+    return adapter(of, recipe) * (1 + BESIDE) * 4  # its own weights stand beside the model's
 
 
 def adapter(of: Architecture, recipe: Recipe) -> int:

@@ -87,6 +87,11 @@ class Parts:
                 f"method {recipe.method} trains virtual tokens, which no weights can take in.",
                 remedy="Leave `merged` and merge out, or choose a method such as lora.",
             )
+        if merged and recipe.method == "full":
+            raise SettingsError(
+                "method full gives the whole model already: there is no adapter to merge.",
+                remedy="Leave `merged` and merge out; take the output `adapter`.",
+            )
         self._refuse_virtual_start(recipe)
         if self.begun and (recipe.method == "full" or self.begun.format != "adapter"):
             raise SettingsError(

@@ -18,6 +18,7 @@ from wherry.contracts.errors import (
     ManifestError,
     MemoryShortError,
     MissingError,
+    ParityError,
     SettingsError,
     TemplateError,
     UriError,
@@ -31,7 +32,7 @@ RESYNC: Final = 30.0
 """Seconds after which the platform is asked anew, whatever the watch has said."""
 _HOPELESS: Final = (
     DataError, DigestError, DivergedError, ExtraMissingError, ManifestError, MemoryShortError,
-    MissingError, SettingsError, TemplateError, UriError,
+    MissingError, ParityError, SettingsError, TemplateError, UriError,
 )  # fmt: skip
 """Errors that a second attempt would meet again."""
 _PROGRESS: Final = re.compile(r"tune: +(?P<percent>\d+)%(?: (?P<note>.*))?")

@@ -26,9 +26,12 @@ def copy_with(source: Path, target: Path, template: str, end: int | None) -> Non
     writer = GGUFWriter(target, names[_ARCHITECTURE].contents(), endianess=reader.endianess)
     writer.data_alignment = reader.alignment
     for name, field in names.items():
-        if name != _ARCHITECTURE and not name.startswith("GGUF.") and not _replaced(name, end):
-            inner = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
-            writer.add_key_value(name, field.contents(), field.types[0], sub_type=inner)
+        kind, *inner = field.types
+        # The writer refuses an empty list, which says no more than none.
+        empty = kind == GGUFValueType.ARRAY and not inner
+        own = name == _ARCHITECTURE or name.startswith("GGUF.") or _replaced(name, end)
+        if not own and not empty:
+            writer.add_key_value(name, field.contents(), kind, inner[-1] if inner else None)
     if template:
         writer.add_chat_template(template)
     if end is not None:

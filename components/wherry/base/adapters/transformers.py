@@ -12,8 +12,10 @@ from transformers.utils.logging import disable_progress_bar
 from transformers.utils.quantization_config import GgufConfig
 
 from wherry.base.adapters.gguf_header import copy_with
+from wherry.base.adapters.positions import turn_as_file
 from wherry.base.adapters.turns import end_turns_as_given, end_turns_as_own
 from wherry.base.step import Facts
+from wherry.contracts.errors import FormatError
 
 
 def _smollm() -> Any:
@@ -56,15 +58,13 @@ class FolderTokenizer:
 
 
 def _from_gguf(source: Path, folder: Path, template: str | None) -> Facts:
-    meta = _metadata(source)
+    reader = _reader(source)
+    meta = _metadata(reader)
     where: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
-    model = AutoModelForCausalLM.from_pretrained(
-        source.parent,
-        dtype=torch.float32,
-        # Else the model counts as quantized, and save_pretrained refuses it.
-        quantization_config=GgufConfig(dequantize=True),
-        **where,
-    )
+    # Else the model counts as quantized, and save_pretrained refuses it.
+    plain = {"quantization_config": GgufConfig(dequantize=True)}
+    model = _loaded(source, source.parent, **where, **plain)
+    turn_as_file(model.config, reader, meta)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
     if pre := PRE_TOKENIZERS.get(meta.get("tokenizer.ggml.pre", "")):
         tokenizer.backend_tokenizer.pre_tokenizer = pre()
@@ -80,11 +80,50 @@ def _from_gguf(source: Path, folder: Path, template: str | None) -> Facts:
 
 
 def _from_folder(source: Path, folder: Path, template: str | None) -> Facts:
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    model = _loaded(source, source, **safe)
+    tokenizer = AutoTokenizer.from_pretrained(
+        source, local_files_only=True, trust_remote_code=False
+    )
     end = _spoken(model, tokenizer, template)
     _save(model, tokenizer, folder)
     return Facts(template=tokenizer.chat_template or "", precision="float32", end=end)
+
+
+def _loaded(source: Path, place: Path, **how: Any) -> Any:
+    """Loads a model in float32, every weight of it from the file.
+
+    Raises:
+        FormatError: if transformers cannot, or would fill in weights that are missing at random.
+    """
+    try:
+        model, told = AutoModelForCausalLM.from_pretrained(
+            place, dtype=torch.float32, output_loading_info=True, **how
+        )
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the disk's, not the model's
+        raise FormatError(
+            f"{source.name} cannot be loaded: {str(error).strip().partition(chr(10))[0]}",
+            remedy="Choose a text model that transformers knows, as GGUF or in safetensors.",
+        ) from error
+    if missing := sorted(told["missing_keys"]):
+        raise FormatError(
+            f"{source.name} lacks {len(missing)} weights of a {type(model).__name__}, such as "
+            f"{missing[0]}: they would be random.",
+            remedy="Take the whole model; if it is one part of several, join them first "
+            "(llama-gguf-split --merge).",
+        )
+    return model
+
+
+def _reader(source: Path) -> GGUFReader:
+    try:
+        return GGUFReader(source)
+    except (ValueError, IndexError, KeyError) as error:
+        raise FormatError(
+            f"{source.name} is no whole GGUF file: {error}.", remedy="Fetch or make it again."
+        ) from error
 
 
 def _spoken(model: Any, tokenizer: Any, template: str | None) -> int | None:
@@ -103,7 +142,7 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
         path.chmod(0o644)  # transformers writes the weights readable by their owner alone
 
 
-def _metadata(source: Path) -> dict[str, Any]:
+def _metadata(reader: GGUFReader) -> dict[str, Any]:
     """Reads the fields of a GGUF file that are no lists; those are the vocabulary."""
-    fields = GGUFReader(source).fields.values()
+    fields = reader.fields.values()
     return {f.name: f.contents() for f in fields if f.types and f.types[0] != GGUFValueType.ARRAY}

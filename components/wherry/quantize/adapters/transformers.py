@@ -67,6 +67,10 @@ class TunedModel:
         """Gives the tokens of a conversation that ends with the assistant's turn."""
         return self._tokens(self._text(messages, open_turn=False))
 
+    def plain(self, text: str) -> tuple[int, ...]:
+        """Gives the tokens of a plain text, behind the one that every text begins with, if any."""
+        return tuple(self._tokenizer.encode(text))
+
     def answer(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Gives a conversation's prompt and its last turn, the end of the turn included.
 

@@ -14,7 +14,7 @@ from wherry.tune.trackers import Recipe, scalars
 _ADDRESS: Final = "MLFLOW_TRACKING_URI"
 _EXPERIMENT: Final = "wherry"
 _RUN: Final = "wherry.run"
-"""The tag by which a killed run finds its record again."""
+"""The tag by which a run that did not end well finds its record again."""
 
 
 class MlflowRun:
@@ -38,9 +38,7 @@ class MlflowRun:
                 remedy=f"Set {_ADDRESS}, such as http://mlflow.mlflow.svc:5000.",
             )
         self._client = MlflowClient(tracking_uri=address)
-        self._id = self._found(run) or self._begun(run)
-        params = [Param(name, str(value)) for name, value in recipe.items()]
-        self._client.log_batch(self._id, params=params)
+        self._id = self._found(run) or self._begun(run, recipe)
 
     def point(self, point: CurvePoint) -> None:
         """Takes a point; its time is the time of training, so that a repeated one is the same."""
@@ -58,10 +56,19 @@ class MlflowRun:
         return str(found.experiment_id if found else self._client.create_experiment(name))
 
     def _found(self, run: Digest) -> str | None:
-        wanted = f"tags.`{_RUN}` = '{run}' and attributes.status = 'RUNNING'"
-        runs = self._client.search_runs([self._experiment()], wanted, max_results=1)
-        return runs[0].info.run_id if runs else None
+        wanted = f"tags.`{_RUN}` = '{run}' and attributes.status != 'FINISHED'"
+        if not (runs := self._client.search_runs([self._experiment()], wanted, max_results=1)):
+            return None
+        found = str(runs[0].info.run_id)
+        self._client.update_run(found, status="RUNNING")
+        return found
 
-    def _begun(self, run: Digest) -> str:
-        tags = {_RUN: run}
-        return str(self._client.create_run(self._experiment(), tags=tags).info.run_id)
+    def _begun(self, run: Digest, recipe: Recipe) -> str:
+        """Begins a record; MLflow lets no setting change afterwards, threads and the like either.
+
+        One that goes on keeps the settings that it began with.
+        """
+        made = str(self._client.create_run(self._experiment(), tags={_RUN: run}).info.run_id)
+        params = [Param(name, str(value)) for name, value in recipe.items()]
+        self._client.log_batch(made, params=params)
+        return made

@@ -1,10 +1,10 @@
 """Trains a model with torch: one optimizer, one objective, one or many ranks."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -39,9 +39,7 @@ class TorchLearner:
         self._settings = settings
         self._ranks = ranks
         self._weights = dict(model.named_weights())
-        self._optimizer = torch.optim.AdamW(
-            list(self._weights.values()), weight_decay=settings.weight_decay
-        )
+        self._optimizer = torch.optim.AdamW(_groups(self._weights, settings.weight_decay))
         self._best: dict[str, Tensor] = {}
 
     def learn(self, batch: Sequence[Example], rate: float) -> float:
@@ -180,6 +178,20 @@ class TorchLearner:
             (first if rows > 1 else "Lower ") + "max_length; recompute: true trades time for "
             "memory, and a higher frozen_share or a lower rank leaves less to be trained.",
         )
+
+
+def _groups(weights: Mapping[str, Tensor], decay: float) -> list[dict[str, Any]]:
+    """Gives AdamW's groups: as usual, what scales or shifts values does not decay.
+
+    Norms, biases, DoRA's magnitudes and IA3's scales begin near one, and would let nothing
+    through at zero.
+    """
+    spared = {name: weight.dim() < 2 or ".ia3_" in name for name, weight in weights.items()}
+    groups = [
+        {"params": [weights[n] for n in weights if spared[n] is own], "weight_decay": share}
+        for own, share in ((False, decay), (True, 0.0))
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _moments(tensors: dict[str, Tensor], name: str, weight: Tensor) -> dict[str, Tensor]:

@@ -57,6 +57,9 @@ def freeze(model: PreTrainedModel, settings: TuneSettings) -> None:
 
 
 def _lora(model: PreTrainedModel, settings: TuneSettings) -> LoraConfig:
+    kinds = _kinds(model, settings)
+    if settings.method == "pissa":
+        _refuse_higher_rank(model, kinds, settings.rank)
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.rank,
@@ -65,9 +68,20 @@ def _lora(model: PreTrainedModel, settings: TuneSettings) -> LoraConfig:
         use_dora=settings.method == "dora",
         use_rslora=settings.method == "rslora",
         init_lora_weights="pissa" if settings.method == "pissa" else True,
-        target_modules=_kinds(model, settings),
+        target_modules=kinds,
         layers_to_transform=upper_layers(model, settings),
     )
+
+
+def _refuse_higher_rank(model: PreTrainedModel, kinds: list[str], rank: int) -> None:
+    """PEFT would make a smaller adapter than its configuration says, which nothing loads."""
+    for name, layer in linear_layers(model):
+        if name.rpartition(".")[2] in kinds and (most := min(layer.weight.shape)) < rank:
+            raise SettingsError(
+                f"rank must be at most {most} where method is pissa: {name} has no more singular "
+                f"values; got {rank}.",
+                remedy="Lower rank in the tune settings, or choose another method.",
+            )
 
 
 def _ia3(model: PreTrainedModel, settings: TuneSettings) -> IA3Config:

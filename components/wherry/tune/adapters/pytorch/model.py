@@ -286,8 +286,9 @@ def _going_on(plain: PreTrainedModel, start: Path) -> Any:
 def load(
     folder: Path, settings: TuneSettings, device: torch.device, precision: torch.dtype
 ) -> PreTrainedModel:
-    """Loads a base model from its folder, never from a hub and never with code of its own."""
+    """Loads a base model from its folder, never from a hub, a pickle or with code of its own."""
     how: dict[str, Any] = {"dtype": precision, "local_files_only": True, "trust_remote_code": False}
+    how["use_safetensors"] = True
     if settings.method == "qlora":
         # A model in four bits cannot be moved afterwards.
         how |= {"quantization_config": four_bit(precision), "device_map": {"": device}}

@@ -57,7 +57,14 @@ def answers(
             new = _asked(model, tokenizer, prompts[start : start + recipe.batch_size], recipe)
             said[start : start + len(new), : new.shape[1]] = new + _SAID
     ranks.add_up([said])  # what others were asked is zero
-    return [_text(row[row > 0] - _SAID, tokenizer) for row in said]
+    stops = _stops(model, tokenizer)
+    return [_text(row[row > 0] - _SAID, tokenizer, stops) for row in said]
+
+
+def _stops(model: Any, tokenizer: Any) -> set[int]:
+    """Gives every token that the model ends an answer with; the tokenizer names one of them."""
+    named = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
 
 
 def _asked(
@@ -78,8 +85,8 @@ def _asked(
     return made[:, inputs["input_ids"].shape[1] :]
 
 
-def _text(tokens: Tensor, tokenizer: Any) -> str:
+def _text(tokens: Tensor, tokenizer: Any, stops: set[int]) -> str:
     """Gives an answer that came to its end, or nothing: half an answer teaches to ramble."""
-    if tokenizer.eos_token_id not in tokens.tolist():
+    if stops.isdisjoint(tokens.tolist()):
         return ""
     return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()
