@@ -4,10 +4,12 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -61,6 +63,19 @@ def test_a_time_with_a_zone_is_read_without_pytz(
     assert bad == {}
 
 
+def test_a_time_with_a_zone_inside_of_turns_and_structs_needs_no_pytz_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytz", None)
+    monkeypatch.setenv("TZ", "America/New_York")
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    turns = [{**turn, "at": noon} for turn in TURNS]
+    path = written(tmp_path, id=["1"], messages=[turns], meta=[{"asked": noon}])
+    rows, bad = read(path, "traffic", Columns(time="meta.asked"))
+    assert rows == {1: Row("1", PAIR, time="2026-03-01T12:00:00Z")}
+    assert bad == {}
+
+
 def test_bad_rows_are_told_by_their_numbers(tmp_path: Path) -> None:
     texts: list[object] = ["x", None, "", "x" * MAX_LINE_BYTES, "a\0b", "x"]
     rows, bad = read(written(tmp_path, id=list("123456"), text=texts), "text")
@@ -75,7 +90,15 @@ def test_wrong_types_are_told(tmp_path: Path) -> None:
     path = written(tmp_path, text=["x"], label=[1.5])
     assert read(path, "text")[1] == {1: "`label` must be text or a whole number, got a number"}
     path = written(tmp_path, text=["x"], label=[b"1"])
-    assert "got a value of another type" in read(path, "text")[1][1]
+    assert read(path, "text")[1] == {1: "`label` must be text or a whole number, got bytes"}
+    path = written(tmp_path, text=["x"], time=[date(2026, 3, 1)])
+    assert read(path, "text")[1] == {1: "`time` must be a time, got a date without a time"}
+
+
+def test_an_id_that_is_a_uuid_is_a_name(tmp_path: Path) -> None:
+    name, path = UUID(int=7), tmp_path / "a.parquet"
+    duckdb.sql(f"SELECT 'x' AS text, '{name}'::UUID AS id").write_parquet(str(path))
+    assert read(path, "text")[0][1].id == str(name)
 
 
 def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:
@@ -96,7 +119,7 @@ def test_a_mapped_column_that_is_missing_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, body=["x"])
     with pytest.raises(FormatError, match=r"has no 'words', only 'body'"):
         read(path, "text", Columns(text="words"))
-    with pytest.raises(FormatError, match="has no any column that a row has"):
+    with pytest.raises(FormatError, match="has no column that a row has"):
         read(path, "text")
 
 

@@ -110,6 +110,7 @@ def test_quotes_left_open_all_over_end_in_an_error_not_in_hours(
         ("\n1,x,y\n", "has no header"),
         ("n,q\n1,x\n", "a header without 'a'"),
         ("n,q,a,q\n", "names a column twice"),
+        (",,\n1,x,y\n", "has no header"),
         ("n;q;a\n1;x;y\n", "one column with ';' in it, expected ','"),
         ("n\tq\ta\n1\tx\ty\n", r"one column with '\\t' in it, expected ','"),
         (",".join(map(str, range(5000))), "has 5,000 columns"),
@@ -119,6 +120,13 @@ def test_quotes_left_open_all_over_end_in_an_error_not_in_hours(
 def test_a_header_that_does_not_serve_is_refused(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(FormatError, match=told):
         read(table(tmp_path, text), "instruction", QA)
+
+
+def test_columns_without_a_name_as_spreadsheets_leave_them_are_no_fault(tmp_path: Path) -> None:
+    columns = Columns(prompt="q", completion="a")
+    rows, bad = read(table(tmp_path, ",q,a,,\n0,x,y,,\n1,x,z,,\n"), "instruction", columns)
+    assert [row.completion for row in rows.values()] == ["y", "z"]
+    assert bad == {}
 
 
 def test_a_header_that_is_data_is_not_told(tmp_path: Path) -> None:

@@ -371,6 +371,18 @@ def test_patterns_of_a_team_may_each_have_a_value(only: Callable[..., Seen]) -> 
     assert only(row(0), odd, columns=("pii",), patterns=own)["pii"] == [False, True]
 
 
+def test_patterns_of_a_team_do_not_get_into_each_other(only: Callable[..., Seen]) -> None:
+    odd = row(1, messages=chat(("user", "badge B-123456, ward W-77"), ("assistant", "eye")))
+    own = (
+        Pattern("badge", "B-(?P<number>[0-9]{6})"),
+        Pattern("ward", "W-(?P<number>[0-9]{2})"),
+        Pattern("bed", "(?x) bed [0-9]+ # its number"),
+    )
+    found = only(row(0), odd, columns=("pii_badge", "pii_ward", "pii_bed"), patterns=own)
+    assert found["pii_badge"] == found["pii_ward"] == [False, True]
+    assert found["pii_bed"] == [False, False]
+
+
 def test_a_teams_own_secret_is_a_column(only: Callable[..., Seen]) -> None:
     odd = row(0, messages=chat(("user", "use hvs." + "aB3" * 8), ("assistant", "eye")))
     own = (Pattern("vault", r"\bhvs\.[A-Za-z0-9]{24}\b", sort="secret"),)

@@ -117,6 +117,14 @@ def test_labels_that_are_no_names_are_not_written(odd: str, tmp_path: Path) -> N
     assert "value_set: [ear" not in text
 
 
+def test_labels_of_any_script_are_written_as_people_write_them(tmp_path: Path) -> None:
+    labels = ["می\u200cخواهم", "क्\u200dष", "👩\u200d⚕️", "عربي", "two words"]
+    path = write(tmp_path / "a.jsonl", rows(80, label=lambda n: labels[n % 5]))
+    found = fitted(path)
+    assert rule(found, "label", "in_set")["kwargs"]["value_set"] == sorted(labels)
+    assert all(label in found.text for label in labels)
+
+
 def test_labels_that_yaml_would_read_as_something_else_stay_texts(tmp_path: Path) -> None:
     odd = ["no", "1", "null", "a: b", "- c", "'d", "{e}", "#f"]
     path = write(tmp_path / "a.jsonl", rows(80, label=lambda n: odd[n % 8]))
@@ -131,7 +139,7 @@ def test_personal_data_that_is_there_stays_forbidden_and_is_counted(tmp_path: Pa
 
     found = fitted(write(tmp_path / "a.jsonl", rows(messages=turns)))
     assert rule(found, "pii_email")["severity"] == "critical"
-    assert "3 rows break this today." in found.text
+    assert "3 rows broke this today." in found.text
     assert "Today's data breaks 1 critical rule: pii_email." in found.text
     assert "@" not in found.text
     assert [each.kwargs["column"] for each in found.broken if each.severity == "critical"] == [
@@ -187,8 +195,8 @@ def test_rows_that_cannot_be_read_are_counted_and_in_no_limit(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "kind", "told"),
     [
-        ("", "chat", "no row is of kind chat."),
-        ("{}\n", "chat", r"`prompt` is missing \(1 rows\)"),
+        ("", "chat", "there is no row."),
+        ("{}\n", "chat", r"`prompt` is missing \(1 row\)"),
         (json.dumps(next(rows(1))) + "\n", "preference", "`rejected` is missing"),
     ],
 )

@@ -342,7 +342,7 @@ def test_an_unreadable_row_is_set_aside_with_its_line_and_reason(
     assert [(row.file, row.line) for row in aside] == [("train.jsonl", 31)]
     assert [reason.rows for reason in report.set_aside] == [1]
     for tight in (Quarantine(rows=0, share=1), Quarantine(rows=9, share=0.03)):
-        with pytest.raises(DataError, match=r"1 rows cannot be read.*train\.jsonl, line 31"):
+        with pytest.raises(DataError, match=r"1 row cannot be read.*train\.jsonl, line 31"):
             judge_files({"train": path}, "chat", settings, quarantine=tight)
     write(tmp_path / "data", {"train": [one(n) for n in range(71)]})
     path.write_bytes(path.read_bytes() + b"{\n" * 29)

@@ -1,5 +1,6 @@
 """Validate's step with a scripted judge."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.fakes.judge import ScriptedJudge
 from wherry.contracts import ReasonCount, SetAside, Source, ValidationReport, digest_bytes
 from wherry.contracts.errors import SettingsError, ValidationError
 from wherry.contracts.settings import read_settings
-from wherry.validate.features import FeatureTable
+from wherry.validate.features import FeatureTable, Storage
 from wherry.validate.settings import Rule, ValidateSettings
 from wherry.validate.step import (
     Outcome,
@@ -28,7 +29,9 @@ LENGTHS = {
     "notes": "Long rows are cut.",
 }
 SOURCE = Source("dvc:.", "", "data", "")
-COLUMNS = ("tokens", "split", "label", "id")
+COLUMNS: dict[str, Storage] = {
+    "tokens": "int", "line": "int", "split": "text", "label": "text", "id": "hash", "pii": "bool"
+}  # fmt: skip
 BROKEN = Outcome(Rule("x"), False, "3 of 48 rows broke it", 3, (("train", 7), ("test", 2)))
 
 
@@ -37,7 +40,18 @@ def of(**kwargs: Any) -> dict[str, Any]:
 
 
 def where(condition: Any) -> dict[str, Any]:
-    return of(column="tokens", row_condition=condition, condition_parser="pandas")
+    return of(column="tokens", max_value=9, row_condition=condition, condition_parser="pandas")
+
+
+def ranged(quantiles: list[Any], limits: list[Any]) -> dict[str, Any]:
+    ranges = {"quantiles": quantiles, "value_ranges": limits}
+    kind = "expect_column_quantile_values_to_be_between"
+    return {"type": kind, "kwargs": {"column": "tokens", "quantile_ranges": ranges}}
+
+
+def valued(column: str, *values: Any) -> dict[str, Any]:
+    kwargs = {"column": column, "value_set": [*values]}
+    return {"type": "expect_column_values_to_not_be_in_set", "kwargs": kwargs}
 
 
 def suite(*expectations: dict[str, Any]) -> dict[str, Any]:
@@ -161,6 +175,55 @@ def test_a_suite_that_judges_nothing_is_refused(given: dict[str, Any], reason: s
         rules(given, ScriptedJudge(unknown=("expect_magic",)))
 
 
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (of(column="tokens"), "passes whatever the data is without min_value or max_value"),
+        (of(column="tokens", min_value=None, strict_min=True), "passes whatever the data is"),
+        (of(column="tokens", min_value=10, max_value=5), "min_value 10 is above max_value 5"),
+        (of(column="tokens", min_value="10"), "min_value must be a number, got '10'"),
+        (of(column="tokens", max_value=True), "max_value must be a number, got True"),
+        (of(column="tokens", max_value=date(2026, 1, 1)), "max_value must be a number"),
+        (of(column="tokens", max_value={"$PARAMETER": "most"}), "max_value must be a number"),
+        (ranged([0.5], [[9, 3]]), "the low end 9 is above the high end 3"),
+        (ranged([0.5], [[None, None]]), r"must be \[LOW, HIGH\]"),
+        (ranged([0.5], [[1]]), r"must be \[LOW, HIGH\]"),
+        (ranged([0.5, 0.9], [[1, 2]]), "value_ranges for each"),
+        (ranged([1.5], [[1, 2]]), r"in \[0, 1\], got 1.5"),
+        (valued("label", False, "yes"), 'label must be texts: quote each, such as "no", got False'),
+        (valued("label", 1), "label must be texts"),
+        (valued("pii", "true"), "pii must be values without quotes, got 'true'"),
+        (LENGTHS | {"kwargs": {"column": "label", "max_value": 1, "regex": "("}}, "not compile"),
+        (
+            {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "label"}},
+            "passes whatever the data is without regex",
+        ),
+        (
+            {
+                "type": "expect_column_kl_divergence_to_be_less_than",
+                "kwargs": {"column": "label", "threshold": None},
+            },
+            "passes whatever the data is without threshold",
+        ),
+    ],
+)
+def test_limits_that_nothing_can_break_or_keep_are_refused_before_any_row_is_read(
+    rule: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        rules(suite(MINIMUM, rule))
+
+
+def test_limits_that_mean_something_are_let_through() -> None:
+    given = [
+        of(column="tokens", min_value=5, max_value=5.0),
+        ranged([0, 0.5, 1], [[None, 3], [1, None], [2, 2]]),
+        valued("label", "no", "1"),
+        valued("pii", True, 1),
+    ]
+    assert len(rules(suite(MINIMUM, *given))) == 5
+
+
 def test_there_is_no_default_suite() -> None:
     with pytest.raises(SettingsError, match="suite"):
         read_settings(ValidateSettings, "")
@@ -169,6 +232,12 @@ def test_there_is_no_default_suite() -> None:
 def test_a_suite_has_one_identity_whatever_the_order_of_its_keys() -> None:
     assert suite_digest({"a": 1, "b": 2}) == suite_digest({"b": 2, "a": 1})
     assert suite_digest({"a": 1}) != suite_digest({"a": 2})
+
+
+def test_a_date_that_a_team_notes_in_meta_is_no_crash_but_a_part_of_the_suite() -> None:
+    noted = [suite(MINIMUM | {"meta": {"reviewed": date(2026, 11, day)}}) for day in (1, 2)]
+    assert judged(ScriptedJudge(), noted[0]["expectations"][0]).passed
+    assert suite_digest(noted[0]) != suite_digest(noted[1])
 
 
 @pytest.mark.parametrize(
@@ -195,6 +264,20 @@ def test_limits_are_told_in_words(kwargs: dict[str, Any], words: str) -> None:
     assert in_words(kwargs) == words
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("expect_column_values_to_be_in_set", "one of a, b"),
+        ("expect_column_values_to_not_be_in_set", "none of a, b"),
+        ("expect_column_distinct_values_to_contain_set", "all of a, b"),
+        ("expect_column_distinct_values_to_equal_set", "exactly a, b"),
+    ],
+)
+def test_a_report_says_what_a_set_of_values_is_for(kind: str, words: str) -> None:
+    asked = {"type": kind, "kwargs": {"column": "label", "value_set": ["a", "b"]}}
+    assert judged(ScriptedJudge(), asked).expectations[-1].expected == words
+
+
 def test_a_report_survives_its_file() -> None:
     report = judged(ScriptedJudge({LENGTHS["type"]: BROKEN}), LENGTHS)
     assert ValidationReport.from_json(report.to_json()) == report
@@ -210,9 +293,9 @@ def test_rows_that_were_set_aside_are_counted_by_reason() -> None:
 def test_the_columns_of_a_suite_are_those_of_arguments_and_conditions() -> None:
     given = suite(
         MINIMUM,
-        of(column_A="tokens", column_B="line"),
-        of(column_list=["id", "tokens"]),
+        of(column_A="tokens", column_B="line", max_value=9),
+        of(column_list=["id", "tokens"], max_value=9),
         where('split == "test" and not label.isnull()'),
     )
-    asked = rules_of(given, ScriptedJudge(), ("tokens", "line", "id", "split", "label"))
+    asked = rules_of(given, ScriptedJudge(), COLUMNS)
     assert columns_of(asked) == ("tokens", "line", "id", "label", "split")

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Literal
+from uuid import UUID
 
 from wherry.contracts import Kind, Message, Row, fault_of
 from wherry.contracts.dataset import MAX_LINE_BYTES, fault_of_fields
@@ -181,7 +182,7 @@ class Mapper:
             return _clean(value, path)
         if value is None:
             return ""
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int | UUID) and not isinstance(value, bool):
             return str(value)
         raise _wrong(path, value, "text or a whole number")
 
@@ -284,5 +285,6 @@ def _wrong(path: str, value: Any, expected: str) -> Unfit:
 def _type(value: Any) -> str:
     if isinstance(value, bool):
         return "a boolean"
-    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object",
+             bytes: "bytes", date: "a date without a time"}  # fmt: skip
     return "nothing" if value is None else names.get(type(value), "a value of another type")

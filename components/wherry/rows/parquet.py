@@ -1,7 +1,7 @@
 """Reads rows from Parquet with DuckDB, a few at a time; its bytes are trusted for nothing."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO, Final
 
 from wherry.contracts.dataset import MAX_LINE_BYTES
@@ -93,7 +93,9 @@ def _batches(
     path = f"/dev/fd/{file.fileno()}"
     there = connection.execute("DESCRIBE " + _selected("*", _SOURCE), [path]).fetchall()
     names = _chosen([str(column[0]) for column in there], mapper, name)
-    zoned = {str(column[0]) for column in there if column[1] == _ZONED}
+    zoned = {str(column[0]): str(column[1]) for column in there if _ZONED in str(column[1])}
+    if zoned:
+        connection.execute("SET TimeZone = 'UTC'")  # else a cast would give this machine's time
     total = connection.execute(_selected("count(*)", _SOURCE), [path]).fetchall()[0][0]
     size = os.fstat(file.fileno()).st_size
     found = connection.execute(_query(names, zoned), [path])
@@ -108,7 +110,7 @@ def _chosen(there: list[str], mapper: Mapper, name: str) -> list[str]:
     missing = [path for path in mapper.columns.mapped if heads[path] not in there]
     chosen = [column for column in there if column in wanted]
     if missing or not chosen:
-        what = ", ".join(map(repr, missing)) or "any column that a row has"
+        what = ", ".join(map(repr, missing)) or "column that a row has"
         raise FormatError(
             f"{name!r} has no {what}, only {', '.join(map(repr, there[:20]))}.",
             remedy="Name its columns in the settings.",
@@ -116,9 +118,9 @@ def _chosen(there: list[str], mapper: Mapper, name: str) -> list[str]:
     return chosen
 
 
-def _query(names: list[str], zoned: Collection[str]) -> str:
+def _query(names: list[str], zoned: Mapping[str, str]) -> str:
     # A row that is too long is left inside DuckDB, whose memory is limited.
-    quoted = [_read(name, zoned=name in zoned) for name in names]
+    quoted = [_read(name, zoned.get(name, "")) for name in names]
     columns = [f"c{number}" for number in range(len(names))]
     named = ", ".join(f"{name} AS {column}" for name, column in zip(quoted, columns, strict=True))
     size = " + ".join(f"coalesce(strlen({column}::VARCHAR), 0)" for column in columns)
@@ -127,10 +129,10 @@ def _query(names: list[str], zoned: Collection[str]) -> str:
     return _selected(f"size, {kept}", f"({source})")
 
 
-def _read(name: str, *, zoned: bool) -> str:
+def _read(name: str, zoned: str) -> str:
     quoted = '"' + name.replace('"', '""') + '"'
     # A time with a zone would become Python's by pytz, which may not be installed: UTC without.
-    return f"make_timestamp(epoch_us({quoted}))" if zoned else quoted
+    return f"{quoted}::{zoned.replace(_ZONED, 'TIMESTAMP')}" if zoned else quoted
 
 
 def _selected(what: str, source: str) -> str:

@@ -204,13 +204,14 @@ def _other_delimiter(names: list[str], mapper: Mapper, delimiter: str) -> str:
 
 def _header(found: _Parsed | None, mapper: Mapper, name: str, delimiter: str) -> list[str]:
     names = found.fields if found else []
+    named = list(filter(None, names))  # spreadsheets leave columns without a name
     other = _other_delimiter(names, mapper, delimiter)
     missing = [path for path in mapper.columns.mapped if path not in names]
-    if not names:
+    if not named:
         fault = "has no header"
     elif len(names) > _MOST_COLUMNS:
         fault = f"has {len(names):,} columns, expected at most {_MOST_COLUMNS:,}"
-    elif len(set(names)) < len(names):
+    elif len(set(named)) < len(named):
         fault = "has a header that names a column twice"
     elif other:
         fault = f"has a header of one column with {other!r} in it, expected {delimiter!r} between"

@@ -34,6 +34,7 @@ from wherry.contracts.errors import (
     SettingsError,
 )
 from wherry.ledger.stages import recorded
+from wherry.page.words import plural
 from wherry.progress import Report, Silent, stage
 from wherry.validate.features import Instruments
 from wherry.validate.features.columns import column_types, refuse_unmeasurable
@@ -282,7 +283,7 @@ def _refuse_many(aside: list[SetAside], most: int, allowed: str) -> None:
     if len(aside) > most:
         first = aside[0]
         raise DataError(
-            f"{len(aside):,} rows cannot be read, {allowed}; the first is {first.file}, "
+            f"{plural(len(aside), 'row')} cannot be read, {allowed}; the first is {first.file}, "
             f"line {first.line}: {first.reason}.",
             remedy="Correct the rows or the names of the columns, or raise the cap.",
         )

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -21,7 +21,8 @@ from wherry.contracts import (
 from wherry.contracts.errors import SettingsError, ValidationError
 from wherry.contracts.validation import Column
 from wherry.validate.conditions import columns_of_condition
-from wherry.validate.features import FeatureTable
+from wherry.validate.features import FeatureTable, Storage
+from wherry.validate.limits import refuse_odd_limits
 from wherry.validate.settings import Rule, Suite, ValidateSettings
 
 _ROW_COUNT: Final = "expect_table_row_count_to_be_between"
@@ -39,6 +40,12 @@ _SAID: Final = frozenset(
     }
 )
 """Arguments that `in_words` has words for."""
+_SETS: Final = {
+    "expect_column_distinct_values_to_contain_set": "all of",
+    "expect_column_distinct_values_to_equal_set": "exactly",
+    "expect_column_values_to_not_be_in_set": "none of",
+}
+"""What a set of values is for, but where each value must be one of it."""
 
 
 @dataclass(frozen=True)
@@ -134,17 +141,19 @@ def validate(
     )
 
 
-def rules_of(suite: dict[str, Any], judge: Judge, columns: Collection[str]) -> tuple[Rule, ...]:
+def rules_of(
+    suite: dict[str, Any], judge: Judge, columns: Mapping[str, Storage]
+) -> tuple[Rule, ...]:
     """Reads a suite, and refuses one that could pass data without looking at it.
 
     Args:
         suite: a `Suite` as plain values.
         judge: asked whether it knows every rule.
-        columns: the names that a rule may use.
+        columns: those that a rule may use, with what each holds.
 
     Raises:
-        SettingsError: if the suite is empty, asks for no critical row minimum, or
-            holds a rule, a column or an argument that nobody knows.
+        SettingsError: if the suite is empty, asks for no critical row minimum, or holds a rule,
+            a column or an argument that nobody knows, or limits that nothing can keep or break.
     """
     read = read_settings(Suite, suite, where="the suite")
     rules = tuple(
@@ -156,15 +165,10 @@ def rules_of(suite: dict[str, Any], judge: Judge, columns: Collection[str]) -> t
             f"The suite {read.name!r} has no critical row minimum: an empty data set would pass.",
             remedy=f"Add {_ROW_COUNT} with min_value of 1 or more.",
         )
-    for number, rule in enumerate(rules, 1):
-        try:
-            _refuse_odd(rule, columns)
-        except ValueError as error:
-            raise SettingsError(
-                f"Expectation {number} of the suite, {rule.type}: {error}.",
-                remedy="Correct the suite.",
-            ) from error
+    _refuse_each(rules, lambda rule: _refuse_odd(rule, columns))
     judge.lint(rules)
+    # Only now: a limit whose name is misspelt is told as such, not as one that is missing.
+    _refuse_each(rules, lambda rule: refuse_odd_limits(rule.type, rule.kwargs, columns))
     return rules
 
 
@@ -189,7 +193,9 @@ def columns_of(rules: Iterable[Rule]) -> tuple[str, ...]:
 
 def suite_digest(suite: dict[str, Any]) -> Digest:
     """Gives a suite's identity: the hash of its canonical JSON."""
-    return digest_bytes(json.dumps(suite, sort_keys=True, separators=(",", ":")).encode())
+    # In `meta` YAML makes a date of what is written like one.
+    text = json.dumps(suite, sort_keys=True, separators=(",", ":"), default=str)
+    return digest_bytes(text.encode())
 
 
 def refuse_bad_data(report: ValidationReport, where: str) -> None:
@@ -214,8 +220,12 @@ def refuse_bad_data(report: ValidationReport, where: str) -> None:
         )
 
 
-def in_words(kwargs: dict[str, Any]) -> str:
+def in_words(kwargs: dict[str, Any], kind: str = "") -> str:
     """Says a rule's arguments as people would.
+
+    Args:
+        kwargs: the arguments.
+        kind: the rule's type, which tells what a set of values is for.
 
     Example::
 
@@ -223,7 +233,7 @@ def in_words(kwargs: dict[str, Any]) -> str:
         'at most 512, in 99% of rows'
     """
     rest = {key: value for key, value in kwargs.items() if key not in _SAID}
-    parts = [_limits(kwargs), *(f"{key} {value}" for key, value in rest.items())]
+    parts = [_limits(kwargs, kind), *(f"{key} {value}" for key, value in rest.items())]
     if "quantile_ranges" in kwargs:
         parts.append(_quantiles(kwargs["quantile_ranges"]))
     if "mostly" in kwargs:
@@ -233,13 +243,14 @@ def in_words(kwargs: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _limits(kwargs: dict[str, Any]) -> str:
+def _limits(kwargs: dict[str, Any], kind: str) -> str:
     if "value_set" in kwargs:
         values = [
             str(value).lower() if value in (True, False) else str(value)
             for value in kwargs["value_set"]
         ]
-        return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
+        meant = _SETS.get(kind, "" if len(values) == 1 else "one of")
+        return f"{meant} {', '.join(values)}".strip()
     return _range(kwargs.get("min_value"), kwargs.get("max_value"))
 
 
@@ -266,7 +277,18 @@ def _is_row_minimum(rule: Rule) -> bool:
     )
 
 
-def _refuse_odd(rule: Rule, columns: Collection[str]) -> None:
+def _refuse_each(rules: Sequence[Rule], refuse: Callable[[Rule], None]) -> None:
+    for number, rule in enumerate(rules, 1):
+        try:
+            refuse(rule)
+        except ValueError as error:
+            raise SettingsError(
+                f"Expectation {number} of the suite, {rule.type}: {error}.",
+                remedy="Correct the suite.",
+            ) from error
+
+
+def _refuse_odd(rule: Rule, columns: Mapping[str, Storage]) -> None:
     """Refuses what would make a rule pass unseen, or fail only after all rows were read."""
     _refuse_odd_columns(rule)
     for name in columns_of([rule]):
@@ -310,7 +332,7 @@ def _expectation(outcome: Outcome) -> Expectation:
         column=str(rule.kwargs.get("column", "")),
         severity=rule.severity,
         passed=outcome.passed and not outcome.fault,
-        expected=in_words(rule.kwargs) or _told_by_name(rule),
+        expected=in_words(rule.kwargs, rule.type) or _told_by_name(rule),
         observed=outcome.observed,
         unexpected_count=outcome.unexpected,
         note=" ".join(part for part in (rule.notes.strip(), outcome.fault) if part),

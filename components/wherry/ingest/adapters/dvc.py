@@ -310,7 +310,7 @@ class _Streamed(io.RawIOBase):
         As many more are then asked for ahead: they come while the caller works on these.
         """
         found = (self._ahead or self._asked_for(size)).result()
-        self._ahead = self._asked_for(size) if found and size > 0 else None
+        self._ahead = self._asked_for(size) if 0 < size == len(found) else None  # fewer: the end
         return found
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from wherry.page.words import MISSING, clip, percent, sentence
 _TITLES: Final = {
     "expect_column_values_to_not_be_null": "No missing values",
     "expect_column_values_to_be_unique": "No duplicates",
+    "expect_column_values_to_not_be_in_set": "No forbidden values",
     "expect_column_values_to_be_in_set": "Only known values",
     "expect_column_distinct_values_to_be_in_set": "Only known values",
     "expect_column_distinct_values_to_equal_set": "All known values, no others",

@@ -1,6 +1,5 @@
 """Measures one batch of rows: what each shows by itself."""
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -213,21 +212,27 @@ def _hinted(
 
     One pass over the texts with all the hints costs less than one with each.
     """
-    hints = _hints(instruments.patterns)
     found: dict[str, pl.Series] = {}
-    rows, part = _matching(texts, [hint for name in names for hint in hints[name]])
+    rows, part = _matching(texts, names, instruments.patterns)
     for some in ([n for n in names if n == _GARBLED], [n for n in names if n != _GARBLED]):
         # What is not English has letters beyond ASCII in each row, and few of them any pattern.
-        again, few = _matching(part, [hint for name in some for hint in hints[name]])
+        again, few = _matching(part, some, instruments.patterns)
         frame = _measure(few, some, instruments)
         found |= {name: _at(rows.gather(again), frame[name], len(texts)) for name in some}
     return found
 
 
-def _matching(texts: pl.Series, hints: Iterable[str]) -> tuple[pl.Series, pl.Series]:
-    """Gives the places and texts that one of some expressions matches."""
-    regex = "|".join(dict.fromkeys(hints))
-    rows = (texts.str.contains(regex) if regex else texts.is_null()).arg_true()
+def _matching(
+    texts: pl.Series, names: Collection[str], own: Iterable[Pattern]
+) -> tuple[pl.Series, pl.Series]:
+    """Gives the places and texts at which some flags may be set."""
+    known = dict.fromkeys(hint for name in names for hint in _HINTS.get(name, ()))
+    # A team's are not joined: two may name a group alike, and an (?x) takes in what follows.
+    theirs = [p.hint or p.regex for p in own if p.sort in names or p.column in names]
+    found = texts.is_null()
+    for regex in filter(None, ("|".join(known), *theirs)):
+        found |= texts.str.contains(regex)
+    rows = found.arg_true()
     return rows, texts.gather(rows)
 
 
@@ -238,11 +243,11 @@ def _at(rows: pl.Series, flags: pl.Series, size: int) -> pl.Series:
 _GARBLED: Final = "garbled"
 
 
-def _hints(own: Sequence[Pattern]) -> dict[str, list[str]]:
+def _hints() -> dict[str, list[str]]:
     """Gives for each column the expressions of which one matches wherever it is true."""
     # Neither a control character nor a failed decoding is printable ASCII.
     hints = {_GARBLED: [r"[^\t\n\r -~]"]}
-    for pattern in (*PII, *SECRETS, *own):
+    for pattern in (*PII, *SECRETS):
         for name in (pattern.sort, pattern.column):
             hints.setdefault(name, []).append(f"(?:{_nameless(pattern.hint or pattern.regex)})")
     return hints
@@ -250,7 +255,10 @@ def _hints(own: Sequence[Pattern]) -> dict[str, list[str]]:
 
 def _nameless(regex: str) -> str:
     # Expressions are joined to one, in which no two groups may have one name.
-    return re.sub(r"\(\?P?<value>", "(?:", regex)
+    return regex.replace("(?P<value>", "(?:")
+
+
+_HINTS: Final = _hints()
 
 
 def _measure(texts: pl.Series, names: Sequence[str], instruments: Instruments) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from wherry.contracts.dataset import Kind, fault_of
 from wherry.contracts.errors import DataError, ExtraMissingError
+from wherry.page.words import plural
 from wherry.progress import Report, Silent
 from wherry.validate.features.columns import CountTokens, Instruments
 from wherry.validate.fitted.observe import observe, wanted
@@ -139,9 +140,11 @@ def _measured(sample: _Sample, names: Sequence[str], tools: Instruments) -> Obse
 
 def _nothing_read(sample: _Sample) -> DataError:
     names = ", ".join(path.name for path in sample.files.values())
-    reasons = [f"{reason} ({rows:,} rows)" for reason, rows in sample.faults.most_common(1)]
+    if not sample.faults:
+        return DataError(f"{names}: there is no row.", remedy="Name files that have some.")
+    ((reason, rows),) = sample.faults.most_common(1)
     return DataError(
-        f"{names}: no row is of kind {sample.kind}{': ' if reasons else ''}{'; '.join(reasons)}.",
+        f"{names}: no row is of kind {sample.kind}: {reason} ({plural(rows, 'row')}).",
         remedy="Check --kind, and --columns if your rows have other names for their parts.",
     )
 

@@ -13,6 +13,7 @@ from wherry.validate.fitted.observed import (
     VIRTUES,
     Observed,
     Spread,
+    is_readable,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _private(labels: "pl.Series") -> int:
     if not len(labels):
         return 0
     looks = measure(labels, ["pii", "secret"])
-    odd = [not name.isprintable() or len(name) > _LONGEST_LABEL for name in labels]
+    odd = [not is_readable(name) or len(name) > _LONGEST_LABEL for name in labels]
     return sum(map(any, zip(looks["pii"], looks["secret"], odd, strict=True)))
 
 

@@ -35,6 +35,13 @@ VIRTUES: Final = ("roles_in_order", "label_known", "label_answered")
 LENGTHS: Final = ("prompt_tokens", "completion_tokens", "rejected_tokens")
 CHARACTERS: Final = ("prompt_characters", "completion_characters")
 """What stands for `LENGTHS` without a tokenizer."""
+_JOINERS: Final = str.maketrans("", "", "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+"""Show nothing by themselves, but emoji and several scripts are written with them."""
+
+
+def is_readable(text: str) -> bool:
+    """Tells whether a text is one line of what a reader sees."""
+    return text.translate(_JOINERS).isprintable()
 
 
 @dataclass(frozen=True)

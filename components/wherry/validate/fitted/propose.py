@@ -326,7 +326,7 @@ def _flag(
         yield Proposal(
             section, _IN_SET, {"column": column, "value_set": [False]},
             "warning" if always_warning else severity, notes,
-            _found(broken, "break this", "No row broke it."), broken,
+            _found(broken, "broke this", "No row broke it."), broken,
         )  # fmt: skip
 
 
@@ -335,7 +335,7 @@ def _virtue(seen: Observed, section: str, column: str, notes: str) -> Iterator[P
         broken = seen.flagged[column]
         yield Proposal(
             section, _IN_SET, {"column": column, "value_set": [True]}, _strict(broken), notes,
-            _found(broken, "break this", "Every row held it."), broken,
+            _found(broken, "broke this", "Every row held it."), broken,
         )  # fmt: skip
 
 

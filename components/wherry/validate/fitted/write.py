@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import yaml
 
-from wherry.validate.fitted.observed import Observed
+from wherry.validate.fitted.observed import Observed, is_readable
 from wherry.validate.fitted.propose import Proposal
 
 _WIDTH: Final = 96
@@ -114,7 +114,7 @@ def _scalar(value: Any) -> str:
     """Gives one value on one line, quoted where YAML would read something else."""
     if isinstance(value, str):
         plain = yaml.safe_dump(
-            [value], default_flow_style=True, allow_unicode=value.isprintable(), width=10**6
+            [value], default_flow_style=True, allow_unicode=is_readable(value), width=10**6
         )
         return plain.strip()[1:-1]
     return json.dumps(value)
