@@ -4,7 +4,6 @@
 `build("vertex")` for Vertex AI Pipelines. Composition only: the work is in `wherry.*`.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from wherry.ingest.component import ingest
 from wherry.quantize.component import quantize
 from wherry.release.component import release
 from wherry.report.component import report
+from wherry.runtime.shared import shared_places
 from wherry.tune.component import tune
 from wherry.validate.component import validate
 
@@ -44,10 +44,13 @@ STAGES = (
 STATE_CLAIM = "wherry-state"
 """The PersistentVolumeClaim that holds the ledger and the artifacts on Kubernetes."""
 
+STORE_ACCESS = "wherry-store"
+"""The Secret whose key ``password`` is that of a team's database; it may be missing."""
+
 
 def build(target: Target = "local") -> Callable[..., Any]:
     """Gives the pipeline for a platform; only what the platform itself asks for differs."""
-    stateful = _STATE[target]
+    stateful, heavy = _STATE[target], _HEAVY[target]
 
     @dsl.pipeline(
         name="train-to-deploy",
@@ -99,30 +102,33 @@ def build(target: Target = "local") -> Callable[..., Any]:
             checksum=data_checksum,
             settings=ingest_settings,
         ).set_display_name("ingest")
+        # A cluster's cache knows the branch by its name, not by what is on it today. Here the
+        # checksum is looked up before each run.
+        data.set_caching_options(target == "local")
         dataset = data.outputs["dataset"]
         fetched = fetch_base(uri=base_uri, settings=base_settings)
-        fetched.set_display_name("fetch base").after(data)
+        heavy(fetched.set_display_name("fetch base").after(data))
         base = fetched.output
         quality = validate(dataset=dataset, base=base, settings=validate_settings)
         quality.set_display_name("validate")
         before = evaluate(
             dataset=dataset, model=base, base=base, subject="base", settings=evaluate_settings
         )
-        before.set_display_name("evaluate base").after(quality)
+        heavy(before.set_display_name("evaluate base").after(quality))
         tuned = tune(dataset=dataset, base=base, settings=tune_settings, job=tune_job_settings)
-        tuned.set_display_name("tune").after(before)
+        heavy(tuned.set_display_name("tune").after(before))
         adapter = tuned.outputs["adapter"]
         after = evaluate(
             dataset=dataset, model=adapter, base=base, subject="tuned", settings=evaluate_settings
         )
-        after.set_display_name("evaluate tuned")
+        heavy(after.set_display_name("evaluate tuned"))
         shipped = quantize(base=base, adapter=adapter, dataset=dataset, settings=quantize_settings)
-        shipped.set_display_name("quantize").after(after)
+        heavy(shipped.set_display_name("quantize").after(after))
         gguf = shipped.outputs["gguf"]
         final = evaluate(
             dataset=dataset, model=gguf, base=base, subject="quantized", settings=evaluate_settings
         )
-        final.set_display_name("evaluate quantized")
+        heavy(final.set_display_name("evaluate quantized"))
         rivals = compare_champion(
             challenger_scores=final.outputs["scores"],
             challenger_predictions=final.outputs["predictions"],
@@ -201,19 +207,45 @@ def _local_state(task: dsl.PipelineTask) -> None:
 
 def _kubeflow_state(task: dsl.PipelineTask) -> None:
     task.set_caching_options(False)
-    task.set_env_variable("WHERRY_HOME", "/wherry")
+    places = shared_places()
+    _hand_on(task, {"WHERRY_HOME": "/wherry", **places})
+    if "WHERRY_STORE" in places:
+        password = {"password": "PGPASSWORD"}
+        kubernetes.use_secret_as_env(task, STORE_ACCESS, password, optional=True)
+    # KFP labels each pod of a run so: the audit rows of its tasks name it.
+    kubernetes.use_field_path_as_env(task, "WHERRY_RUN_ID", "metadata.labels['pipeline/runid']")
     kubernetes.mount_pvc(task, pvc_name=STATE_CLAIM, mount_path="/wherry")
 
 
 def _vertex_state(task: dsl.PipelineTask) -> None:
     task.set_caching_options(False)
     # No disk outlives a Vertex task. An empty store would look like a release and be gone with
-    # the machine, so without a server's address the task fails with E_STORE.
-    task.set_env_variable("WHERRY_STORE", os.environ.get("WHERRY_STORE", "unset:"))
+    # the machine, so without a server's and a bucket's address the task fails.
+    unset = {"WHERRY_STORE": "unset:", "WHERRY_ARTIFACTS": "unset:"}
+    _hand_on(task, unset | shared_places())
+
+
+def _hand_on(task: dsl.PipelineTask, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        task.set_env_variable(name, value)
+
+
+def _kubeflow_heavy(task: dsl.PipelineTask) -> None:
+    """Asks for what the demo's model takes; a pod that asks for nothing is evicted first."""
+    task.set_cpu_request("2").set_memory_request("4G")
+
+
+def _as_it_comes(_task: dsl.PipelineTask) -> None:
+    """Here the machine is what it is; Vertex gives 4 cores and 16 GB where nothing is said."""
 
 
 _STATE: dict[Target, Callable[[dsl.PipelineTask], None]] = {
     "local": _local_state,
     "kubeflow": _kubeflow_state,
     "vertex": _vertex_state,
+}
+_HEAVY: dict[Target, Callable[[dsl.PipelineTask], None]] = {
+    "local": _as_it_comes,
+    "kubeflow": _kubeflow_heavy,
+    "vertex": _as_it_comes,
 }

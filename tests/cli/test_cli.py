@@ -2,14 +2,20 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from wherry.cli.run import local_repo
+from tests.fakes.releases import NAME, candidate
+from wherry.cli.run import local_repo, standing
+from wherry.ledger import CHAMPION, Ledger
 from wherry.runtime.plan import Plan
+from wherry.runtime.record import RECORD_NAME, RunRecord
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("WHERRY_")}
 
@@ -77,6 +83,58 @@ def test_a_fresh_workspace_holds_nothing_and_stays_empty(tmp_path: Path) -> None
     assert not (tmp_path / ".wherry").exists()
 
 
+def test_what_a_run_ended_with_is_shown_as_it_was_said(tmp_path: Path) -> None:
+    note = "expected one of [/a], [bold]b[/bold], not \x1b[31mred"
+    record = RunRecord("20260101-000000", "failed", 1.5, "E_DATA", note)
+    record.write(tmp_path / ".wherry" / "runs" / record.id / RECORD_NAME)
+    done = wherry(tmp_path, "status")
+    assert done.returncode == 0
+    assert "failed, 2 s expected one of [/a], [bold]b[/bold], not \\x1b[31mred" in done.stdout
+
+
+def test_servers_are_stopped_though_the_store_is_gone(tmp_path: Path) -> None:
+    assert wherry(tmp_path, "stop").stdout == f"Nothing was deployed in {tmp_path}/.wherry.\n"
+    folder = tmp_path / ".wherry" / "deployments"
+    folder.mkdir(parents=True)
+    (folder / "triage.log").touch()
+    (tmp_path / ".wherry" / "ledger.db").write_bytes(b"no database")
+    done = wherry(tmp_path, "stop")
+    assert (done.returncode, done.stdout) == (0, "triage: was not running\n")
+
+
+def test_the_doctor_refuses_the_settings_that_a_run_would(tmp_path: Path) -> None:
+    shutil.copytree("pipelines/settings", tmp_path / "settings")
+    settings = tmp_path / "settings" / "icd10.yaml"
+    settings.write_text(settings.read_text().replace("port: 8080", "port: many"))
+    done = wherry(tmp_path, "doctor", "--settings", "settings/icd10.yaml", "--json")
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert not found["settings"]["ok"]
+    assert "section deploy of settings/icd10.yaml" in found["settings"]["remedy"]
+
+
+def test_the_doctor_names_a_workspace_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = wherry(tmp_path, "doctor", "--json", WHERRY_HOME=f"{tmp_path}/file/.wherry")
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert not found["workspace"]["ok"]
+    assert f"{tmp_path}/file is no folder" in found["workspace"]["detail"]
+
+
+def test_a_terminal_of_another_encoding_ends_no_command(tmp_path: Path) -> None:
+    done = wherry(tmp_path, "doctor", PYTHONIOENCODING="latin-1")
+    assert "E_INTERNAL" not in done.stderr
+    assert "? python" in done.stdout
+
+
+def test_the_doctor_goes_on_past_a_store_that_does_not_open(tmp_path: Path) -> None:
+    done = wherry(tmp_path, "doctor", "--json", WHERRY_STORE="mysql://db")
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert not found["ledger"]["ok"]
+    assert "WHERRY_STORE" in found["ledger"]["detail"]
+    assert "keys" in found
+
+
 def test_a_control_character_in_a_name_does_not_reach_the_terminal(tmp_path: Path) -> None:
     done = wherry(tmp_path, "run", "--settings", "\x1b[31mred.yaml")
     assert "\x1b" not in done.stderr
@@ -120,3 +178,30 @@ def test_an_address_of_data_is_handed_on_as_it_is(address: str) -> None:
 
 def test_a_folder_of_data_is_made_absolute() -> None:
     assert local_repo(Plan("n", "b", "some/repo", "", {})) == str(Path("some/repo").absolute())
+
+
+def test_a_port_that_is_taken_is_told_before_the_work(tmp_path: Path) -> None:
+    shutil.copytree("pipelines/settings", tmp_path / "settings")
+    settings = tmp_path / "settings" / "icd10.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings.write_text(settings.read_text().replace("port: 8080", f"port: {port}"))
+        done = wherry(tmp_path, "run", "--settings", "settings/icd10.yaml")
+        looked = wherry(tmp_path, "doctor", "--settings", "settings/icd10.yaml", "--json")
+    found = {one["what"]: one for one in json.loads(looked.stdout)}
+    assert not found["port"]["ok"]
+    assert f"Port {port} on 127.0.0.1 cannot be used" in found["port"]["detail"]
+    assert f"The deploy would fail: Port {port} on 127.0.0.1 cannot be used" in done.stderr
+    assert "E_MISSING" in done.stderr  # there is no data here: the run went on, and no further
+    again = wherry(tmp_path, "run", "--settings", "settings/icd10.yaml")
+    assert "The deploy would fail" not in again.stderr
+
+
+def test_a_run_says_whether_its_version_is_live(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        waiting = ledger.register(candidate(ledger, tmp_path, b"1"))
+    assert "champion" not in standing(waiting)
+    assert "registered and not live" in standing(waiting)
+    assert f"`wherry models show {NAME}:1`" in standing(waiting)
+    live = replace(waiting, aliases=(CHAMPION,))
+    assert standing(live) == f"[bold green]{NAME} version 1[/] is the champion."

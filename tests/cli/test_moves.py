@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.fakes.releases import NAME, candidate, judged
-from wherry.cli import cli
+from wherry.cli import cli, main
+from wherry.contracts import Deployment
 from wherry.contracts.errors import (
     ApprovalError,
     ConflictError,
+    MissingError,
     SettingsError,
     SigningKeyError,
     WithdrawnError,
@@ -52,6 +54,40 @@ def test_a_rollback_is_one_command(workspace: Path) -> None:
     result = call("rollback", NAME, "--reason", "answers nonsense")
     assert result.output == f"champion of {NAME} is version 1\n"
     assert champion(workspace) == 1
+
+
+def test_a_rollback_that_moves_nothing_says_so(workspace: Path) -> None:
+    with Ledger.open(workspace / ".wherry") as ledger:
+        release = ledger.find(NAME, 2)
+        address = "http://127.0.0.1:9"
+        ledger.record_deployment(
+            Deployment(NAME, 2, release.digest, "kserve", address, 2, healthy=True)
+        )
+    call("rollback", NAME, "--reason", "answers nonsense")
+    told = call("rollback", NAME, "--reason", "still").output
+    assert "nothing moved. To go back further, name a version: --to VERSION" in told
+    assert champion(workspace) == 1
+
+
+@pytest.mark.parametrize("command", [("promote", f"{NAME}:1"), ("rollback", NAME)])
+@pytest.mark.parametrize("generation", ["-5", "-1"])
+def test_a_negative_generation_is_no_leave_to_overtake(
+    workspace: Path, command: tuple[str, str], generation: str
+) -> None:
+    told = call(*command, "--reason", "x", "--generation", generation)
+    assert told.exit_code == 2
+    assert champion(workspace) == 2
+
+
+def test_words_that_are_no_utf_8_are_wrong_usage(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["wherry", "rollback", NAME, "--reason", "bad \udcff byte"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "E_SETTINGS an argument or a variable holds bytes that are no" in capsys.readouterr().err
+    assert champion(workspace) == 2
 
 
 def test_a_promotion_gives_machines_json(workspace: Path) -> None:
@@ -101,6 +137,14 @@ def test_retire_and_revoke(workspace: Path) -> None:
         f"{NAME} v1 is revoked\n"
     )
     assert "revoked" in call("models", "show", f"{NAME}:1").output
+    found = json.loads(call("models", "revoke", f"{NAME}:1", "--reason", "x", "--json").output)
+    assert (found["version"], found["state"]) == (1, "revoked")
+
+
+def test_of_a_model_that_there_is_not_nothing_is_said(workspace: Path) -> None:
+    for words in (("history", "icd10"), ("at", "2026-03-01", "--model", "icd10")):
+        with pytest.raises(MissingError, match=f"no model is called 'icd10', only {NAME}"):
+            call("models", *words)
 
 
 @pytest.mark.parametrize("tail", ["", ":", ":0", ":x", f":{10**22}"])

@@ -14,6 +14,9 @@ from wherry.deploy.settings import DeploySettings
     ("values", "message"),
     [
         ({"target": "moon"}, "target must be one of local, got 'moon'"),
+        ({"target": "kserve"}, "does not deploy to 'kserve' yet, only to local"),
+        ({"name": "our/triage"}, "name must match .*, got 'our/triage'"),
+        ({"host": ""}, "host must be an address such as 127.0.0.1, got ''"),
         ({"port": 0}, r"port must be in \[1, 65535\], got 0"),
         ({"port": "8080"}, "Expected `int`"),
         ({"smoke_rows": 2}, r"smoke_min_correct must be in \[1, 2\], got 3"),

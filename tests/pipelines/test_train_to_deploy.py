@@ -10,6 +10,10 @@ from click.testing import CliRunner
 
 from wherry.cli import cli
 from wherry.contracts import Code
+from wherry.contracts.errors import SettingsError, StoreError
+from wherry.ledger import Ledger
+from wherry.ledger.artifacts import Artifacts
+from wherry.ledger.circumstances import RUN_VARIABLE
 from wherry.runtime.plan import read_plan
 from wherry.runtime.worker import load_pipeline
 
@@ -129,8 +133,11 @@ def test_release_and_deploy_are_reachable_through_the_gate_alone(
     assert not {"release", "deploy"} & refused[0]
 
 
-def test_what_depends_on_the_store_is_never_cached(compiled: dict[str, Path]) -> None:
-    spec = documents(compiled["kubeflow"])[0]
+@pytest.mark.parametrize("target", ["kubeflow", "vertex"])
+def test_what_depends_on_the_store_or_on_a_branch_is_never_cached(
+    target: str, compiled: dict[str, Path]
+) -> None:
+    spec = documents(compiled[target])[0]
     dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
     cached = {
         name
@@ -138,8 +145,91 @@ def test_what_depends_on_the_store_is_never_cached(compiled: dict[str, Path]) ->
         for name, task in dag["tasks"].items()
         if task.get("cachingOptions", {}).get("enableCache")
     }
-    assert not {"compare-champion", "gate", "release", "deploy", "report", "refuse"} & cached
-    assert {"ingest", "tune", "quantize"} <= cached
+    moving = {"ingest", "compare-champion", "gate", "release", "deploy", "report", "refuse"}
+    assert not moving & cached
+    assert {"fetch-base", "tune", "quantize"} <= cached
+
+
+STATEFUL = ("compare-champion", "gate", "release", "deploy")
+
+
+def variables(compiled: Path, task: str) -> dict[str, str]:
+    container = documents(compiled)[0]["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+    return {one["name"]: one["value"] for one in container.get("env", ())}
+
+
+def recompiled(folder: Path, target: str) -> Path:
+    arguments = ["compile", "--target", target, "--out", str(folder / "again.yaml")]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    if done.exception:
+        raise done.exception
+    return folder / "again.yaml"
+
+
+@pytest.mark.parametrize("task", STATEFUL)
+def test_on_vertex_a_task_without_a_store_that_outlives_it_fails(
+    task: str, compiled: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = variables(compiled["vertex"], task)
+    assert given == {"WHERRY_STORE": "unset:", "WHERRY_ARTIFACTS": "unset:"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError):
+        Ledger.open(tmp_path)
+    with pytest.raises(SettingsError):
+        Artifacts.open(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["kubeflow", "vertex"])
+def test_a_teams_store_is_handed_to_every_task_that_needs_it(
+    target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHERRY_STORE", "postgresql://wherry@db/wherry")
+    monkeypatch.setenv("WHERRY_ARTIFACTS", "gs://bucket/models")
+    path = recompiled(tmp_path, target)
+    for task in STATEFUL:
+        found = variables(path, task)
+        assert found["WHERRY_STORE"] == "postgresql://wherry@db/wherry"
+        assert found["WHERRY_ARTIFACTS"] == "gs://bucket/models"
+
+
+def test_on_kubeflow_the_password_of_a_teams_store_is_a_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHERRY_STORE", "postgresql://wherry@db/wherry")
+    platform = documents(recompiled(tmp_path, "kubeflow"))[1]["platforms"]["kubernetes"]
+    for task in STATEFUL:
+        (secret,) = platform["deploymentSpec"]["executors"][f"exec-{task}"]["secretAsEnv"]
+        assert secret["secretName"] == "wherry-store"
+        assert secret["keyToEnv"] == [{"secretKey": "password", "envVar": "PGPASSWORD"}]
+        assert secret["optional"] is True
+
+
+def test_a_password_is_not_written_into_a_pipeline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHERRY_STORE", "postgresql://wherry:hunter2@db/wherry")
+    with pytest.raises(SettingsError, match="holds a password"):
+        recompiled(tmp_path, "vertex")
+    assert not (tmp_path / "again.yaml").exists()
+
+
+def test_kubeflow_names_its_run_and_asks_for_room(compiled: dict[str, Path]) -> None:
+    spec, platform = documents(compiled["kubeflow"])
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for task in STATEFUL:
+        (run,) = pods[f"exec-{task}"]["fieldPathAsEnv"]
+        assert run["name"] == RUN_VARIABLE
+    executors = spec["deploymentSpec"]["executors"]
+    for task in ("fetch-base", "evaluate", "tune", "quantize"):
+        asked = executors[f"exec-{task}"]["container"]["resources"]
+        assert (asked["resourceCpuRequest"], asked["resourceMemoryRequest"]) == ("2", "4G")
+
+
+def test_who_compiles_is_told_what_the_cluster_will_not_find(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["compile", "--target", "vertex", "--out", f"{tmp_path}/v.yaml"])
+    assert "data_repo is '.', which the cluster does not have" in done.stderr
+    assert "base_uri" not in done.stderr
 
 
 def test_the_counted_stages_are_those_of_a_blessed_run(compiled: dict[str, Path]) -> None:

@@ -1,6 +1,9 @@
 """KFP's local runner with its traps closed, shown on a real three-task pipeline."""
 
+import errno
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from wherry.contracts.errors import ConflictError, InterruptedRunError
+from wherry.contracts.errors import ConflictError, InterruptedRunError, NoSpaceError
 from wherry.runtime.events import Event
 from wherry.runtime.local import Run, StageFailedError, run_pipeline
+from wherry.runtime.record import last_run
 
 pytestmark = pytest.mark.local
 TOY = Path(__file__).parent / "pipelines" / "toy.py"
@@ -83,12 +87,85 @@ def test_a_pipeline_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     assert (failed.value.code, failed.value.exit_code) == ("E_PIPELINE", 2)
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("def build(target)", "E_PIPELINE", "cannot be imported: SyntaxError"),
+        ("import nowhere", "E_PIPELINE", "cannot be imported: ModuleNotFoundError"),
+        ("import sys\nsys.modules['kfp'] = None\nimport kfp", "E_EXTRA", "needs KFP"),
+    ],
+)
+def test_a_pipeline_file_that_cannot_be_imported_says_why(
+    tmp_path: Path, text: str, code: str, told: str
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(StageFailedError, match=told) as failed:
+        run_pipeline(
+            tmp_path / "mine.py", {}, state=tmp_path / "s", tag="t", on_event=lambda e: None
+        )
+    assert (failed.value.code, failed.value.exit_code) == (code, 2)
+
+
+def test_a_run_whose_watcher_failed_is_not_kept_as_done(tmp_path: Path) -> None:
+    def closed(event: Event) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    with pytest.raises(BrokenPipeError):
+        run_pipeline(TOY, {"text": "good"}, state=tmp_path, tag="t", on_event=closed)
+    kept = last_run(tmp_path)
+    assert kept is not None
+    assert (kept.outcome, kept.code) == ("failed", "E_IO")
+
+
 def test_a_lone_if_on_a_named_output_is_refused_not_skipped(tmp_path: Path) -> None:
     with pytest.raises(StageFailedError, match="named output 'passed' and has no Else") as failed:
         run_pipeline(
             TOY.with_name("lone_if.py"), {}, state=tmp_path, tag="t", on_event=lambda e: None
         )
     assert failed.value.code == "E_PIPELINE"
+
+
+@pytest.mark.faults
+def test_a_stage_that_the_system_kills_is_named(tmp_path: Path) -> None:
+    pid, events = tmp_path / "task.pid", list[Event]()
+
+    def kill(event: Event) -> None:
+        events.append(event)
+        if (event.stage, event.kind) == ("check", "started"):
+            while not (pid.exists() and pid.read_text()):
+                time.sleep(0.05)
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+
+    with pytest.raises(StageFailedError, match="stage 'check' ended without a word") as failed:
+        run_pipeline(TOY, {"text": f"sleep {pid}"}, state=tmp_path, tag="t", on_event=kill)
+    assert (failed.value.code, failed.value.exit_code) == ("E_KILLED", 1)
+    assert kinds(events)[-1] == ("check", "failed")
+    kept = last_run(tmp_path)
+    assert kept is not None
+    assert kept.code == "E_KILLED"
+
+
+@pytest.mark.faults
+def test_a_stage_that_could_not_write_why_on_a_full_disk_is_not_called_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(40, 40, 0))
+    with pytest.raises(NoSpaceError, match="No space is left"):
+        run(tmp_path, "silent")
+    kept = last_run(tmp_path)
+    assert kept is not None
+    assert kept.code == "E_NOSPACE"
+
+
+def test_a_disk_that_has_no_locks_is_no_other_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks available"):
+        run(tmp_path, "good")
 
 
 SCRIPT = """
@@ -139,6 +216,21 @@ def test_a_run_that_is_stopped_leaves_no_orphan(tmp_path: Path, number: signal.S
     _, stderr = process.communicate(timeout=10)
     assert process.returncode != 0
     assert number == signal.SIGKILL or InterruptedRunError.__name__ in stderr.decode()
+
+
+@pytest.mark.faults
+def test_a_second_ctrl_c_hurries_the_end_and_leaves_no_orphan(tmp_path: Path) -> None:
+    process, task = start_sleeping(tmp_path)
+    os.killpg(os.getpgid(task), signal.SIGSTOP)  # they would tidy up for ever
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=4)
+    assert InterruptedRunError.__name__ in stderr.decode()
+    assert gone_within(task, 1)
+    kept = last_run(tmp_path / "state")
+    assert kept is not None
+    assert (kept.outcome, kept.code) == ("failed", "E_INTERRUPTED")
 
 
 @pytest.mark.faults

@@ -78,6 +78,12 @@ def test_a_cluster_deploys_where_it_runs(tmp_path: Path) -> None:
         ("name: a\nbase: pkg://x/y\ndata: {rev: 1}", "unknown field data.rev"),
         ("name: a\nbase: pkg://x/y\ngate: !include ../../etc/passwd", "cannot include"),
         ("name: a\nbase: pkg://x/y\ngate: !include settings.yaml", "cannot include"),
+        ("name: a\nbase: pkg://x/y\ngate: false", "'gate' is bool"),
+        ("name: a\nbase: pkg://x/y\nvalidate: {at: 2026-12-31}", "'validate' holds what has no"),
+        ("name: a\nbase: {uri: pkg://x/y, at: 2026-12-31}", "'base' holds what has no"),
+        ("name: a\nbase: pkg://x/y\ngate: {floors: {accuracy: .inf}}", "'gate' holds what has no"),
+        ("name: a\nbase: pkg://x/y\ngate: &g [*g]", "'gate' is list"),
+        ("name: a\nbase: pkg://x/y\ngate: {g: &g [*g]}", "'gate' holds what has no"),
         ("name: !!python/object/apply:os.getcwd []", "no YAML"),
     ],
 )
@@ -87,11 +93,24 @@ def test_a_wrong_file_is_one_clear_error(tmp_path: Path, text: str, told: str) -
     assert told in refused.value.message
 
 
+def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("two: !include two.yaml")
+    (tmp_path / "two.yaml").write_text("one: !include one.yaml")
+    with pytest.raises(SettingsError, match=r"two\.yaml: cannot include 'one\.yaml'"):
+        read_plan(write(tmp_path, "name: a\nbase: pkg://x/y\ngate: !include one.yaml"))
+
+
+def test_a_field_that_is_left_empty_has_its_default(tmp_path: Path) -> None:
+    plan = read_plan(write(tmp_path, "name: a\nbase: pkg://x/y\ndata: {repo: , revision: }\ntune:"))
+    assert (plan.data_repo, plan.data_revision, plan.rooms["tune"]) == (".", "", {})
+
+
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="does not exist"):
         read_plan(tmp_path / "no.yaml")
-    with pytest.raises(MissingError, match="does not exist"):
+    with pytest.raises(MissingError, match="does not exist") as missing:
         read_plan(write(tmp_path, "name: a\nbase: pkg://x/y\ngate: !include no.yaml"))
+    assert missing.value.remedy == "Put it beside settings.yaml, which includes it."
 
 
 @pytest.mark.parametrize(

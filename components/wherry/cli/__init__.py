@@ -1,6 +1,8 @@
 """The `wherry` command: parse, call, show. Heavy libraries load inside the commands alone."""
 
 import sys
+from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
@@ -18,7 +20,7 @@ from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.status import status, stop
 from wherry.cli.validate import validate
-from wherry.contracts.errors import WherryError, as_wherry_error
+from wherry.contracts.errors import SettingsError, WherryError, as_wherry_error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,6 +38,8 @@ for command in (
 
 def main() -> None:
     """Runs the command line; every failure ends as one message with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        _show_what_it_can(stream)
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -50,7 +54,25 @@ def main() -> None:
         raise SystemExit(_failed(raised)) from None
 
 
+def _show_what_it_can(stream: TextIO) -> None:
+    """Lets a terminal in another encoding show ``?`` for a mark that it lacks: a run goes on."""
+    if isinstance(stream, TextIOWrapper) and stream.encoding.lower() != "utf-8":
+        stream.reconfigure(errors="replace")
+
+
 def _failed(raised: BaseException) -> int:
-    error = as_wherry_error(raised)
+    error = _no_text() if _is_no_text(raised) else as_wherry_error(raised)
     show_failure(error, raised, as_json="--json" in sys.argv, debug="--debug" in sys.argv)
     return error.exit_code
+
+
+def _is_no_text(raised: BaseException) -> bool:
+    # What a shell hands over in another encoding, Python keeps in surrogates.
+    return isinstance(raised, UnicodeEncodeError) and "surrogates" in raised.reason
+
+
+def _no_text() -> SettingsError:
+    return SettingsError(
+        "an argument or a variable holds bytes that are no UTF-8.",
+        remedy="Write it in UTF-8, then run the same command again.",
+    )

@@ -1,14 +1,16 @@
 """wherry compile: the pipeline as YAML for Kubeflow or Vertex AI."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
 from wherry.cli.preflight import check_settings
+from wherry.cli.run import ADDRESS
 from wherry.runtime.identity import code_of
-from wherry.runtime.plan import read_plan
+from wherry.runtime.plan import Plan, read_plan
 
 
 @click.command(name="compile")
@@ -37,7 +39,19 @@ def compile_pipeline(
     # A cluster resolves the data itself, when it runs: no checksum is fixed here.
     arguments = plan.arguments(checksum="", code=code_of(Path.cwd()))
     compile_to(pipeline, target, arguments, path)
+    for told in _of_this_machine(plan):
+        click.echo(told, err=True)
     if as_json:
         print(json.dumps({"target": target, "path": str(path)}))
     else:
         print(f"{path}: {path.stat().st_size} bytes for {target}")
+
+
+def _of_this_machine(plan: Plan) -> Iterator[str]:
+    """Names what no machine of a cluster will find."""
+    for name, value in {"data_repo": plan.data_repo, "base_uri": plan.base_uri}.items():
+        if value.startswith("file:") or not ADDRESS.match(value):
+            yield (
+                f"{name} is {value!r}, which the cluster does not have: name one that it reaches "
+                "in the settings, or as a parameter of the run."
+            )

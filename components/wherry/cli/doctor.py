@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,12 +12,16 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import click
+import psutil
 from rich.console import Console
 from rich.text import Text
 
+from wherry.cli.failure import printable
 from wherry.cli.options import debug_option, json_option, settings_option
-from wherry.contracts import parse_uri
+from wherry.cli.preflight import check_settings
+from wherry.contracts import parse_uri, read_settings
 from wherry.contracts.errors import WherryError
+from wherry.deploy.settings import DeploySettings
 from wherry.ledger import Ledger
 from wherry.runtime.plan import Plan, read_plan
 from wherry.signing import KEYS_VARIABLE, KeyFolder, keys_folder, load_signer
@@ -26,9 +29,10 @@ from wherry.workspace import state, workspace
 
 _EXTRAS: Final = {
     "pipelines": ("kfp", "kfp_kubernetes:kfp.kubernetes"),
-    "ingest": ("dvc",),
+    "ingest": ("dvc", "duckdb", "polars"),
     "validate": ("great_expectations", "tokenizers"),
     "tune": ("torch", "transformers", "peft"),
+    "evaluate": ("scipy", "sacrebleu"),
     "quantize": ("gguf", "xllamacpp"),
     "report": ("jinja2",),
     "serve": ("kserve", "xllamacpp"),
@@ -68,28 +72,32 @@ def doctor(settings: Path, as_json: bool) -> None:
 def _show(finding: Finding) -> None:
     mark = ("✓", "green") if finding.ok else ("✗", "red")
     console = Console(highlight=False)
-    console.print(Text.assemble(mark, f" {finding.what:<10} {finding.detail}"), soft_wrap=True)
+    detail = printable(finding.detail)
+    console.print(Text.assemble(mark, f" {finding.what:<10} {detail}"), soft_wrap=True)
     if not finding.ok:
-        console.print(Text(f"             {finding.remedy}", "bold"), soft_wrap=True)
+        console.print(Text(f"             {printable(finding.remedy)}", "bold"), soft_wrap=True)
 
 
 def _look(settings: Path) -> Iterator[Finding]:
     yield _python()
     yield from (_extra(name, modules) for name, modules in _EXTRAS.items())
+    yield _workspace()
     yield _room("disk", shutil.disk_usage(_existing(state())).free, DISK_BYTES, "Free some space.")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    # Available, not free: what the system keeps of files it gives back at once.
+    memory = psutil.virtual_memory().available
     yield _room("memory", memory, MEMORY_BYTES, "End other programs.")
     yield _ledger()
     yield _keys()
     try:
         plan = read_plan(settings)
+        check_settings(plan, settings)
     except WherryError as error:
         yield Finding("settings", False, error.message, error.remedy)
         return
     yield Finding("settings", True, str(settings))
     yield _data(plan)
     yield _base(plan)
-    yield _port(int(plan.rooms["deploy"].get("port", 8080)), plan.name)
+    yield _port(plan)
 
 
 def _python() -> Finding:
@@ -120,6 +128,13 @@ def _version(module: str) -> str:
     return f"{module} {importlib.metadata.version(module)}"
 
 
+def _workspace() -> Finding:
+    place = _existing(state())
+    ok = place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)
+    detail = str(state()) if ok else f"{place} is no folder that you may write to"
+    return Finding("workspace", ok, detail, "Set WHERRY_HOME to another folder.")
+
+
 def _room(what: str, free: int, wanted: int, remedy: str) -> Finding:
     detail = f"{free / 1e9:.0f} GB free, {wanted / 1e9:.0f} GB wanted"
     return Finding(what, free >= wanted, detail, remedy)
@@ -130,10 +145,13 @@ def _existing(path: Path) -> Path:
 
 
 def _ledger() -> Finding:
-    if not Ledger.exists(state()):
-        return Finding("ledger", True, f"none yet in {state()}")
-    with Ledger.open(state()) as ledger:
-        found = ledger.verify()
+    try:
+        if not Ledger.exists(state()):
+            return Finding("ledger", True, f"none yet in {state()}")
+        with Ledger.open(state()) as ledger:
+            found = ledger.verify()
+    except WherryError as error:
+        return Finding("ledger", False, error.message, error.remedy)
     detail = f"{found.rows} audit rows, chain verified" if found.ok else found.reason
     return Finding("ledger", found.ok, detail, f"Restore {state()} from a backup.")
 
@@ -174,13 +192,14 @@ def _no_hub() -> NoReturn:
     raise AssertionError("a model on a hub is not looked for here")
 
 
-def _port(port: int, name: str) -> Finding:
-    from wherry.deploy.run import status
+def _port(plan: Plan) -> Finding:
+    from wherry.deploy.run import check_port, status
 
-    with socket.socket() as probe:
-        taken = probe.connect_ex(("127.0.0.1", port)) == 0
-    live = status(name) if taken else None
-    ours = live is not None and live.url.endswith(f":{port}")
-    detail = f"{port} serves {name}" if ours else f"{port} is {'taken' if taken else 'free'}"
-    remedy = "Set deploy.port in the settings, or stop what listens there."
-    return Finding("port", ours or not taken, detail, remedy)
+    settings = read_settings(DeploySettings, dict(plan.rooms["deploy"]))
+    try:
+        check_port(plan.name, settings)
+        live = status(plan.name)
+    except WherryError as error:
+        return Finding("port", False, error.message, error.remedy)
+    ours = live is not None and live.healthy and live.url.endswith(f":{settings.port}")
+    return Finding("port", True, f"{settings.port} {f'serves {plan.name}' if ours else 'is free'}")

@@ -1,10 +1,13 @@
 """Reads every stage's settings before the first stage runs."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from wherry.base.settings import BaseSettings
 from wherry.contracts import read_settings
+from wherry.contracts.errors import SettingsError
 from wherry.deploy.settings import DeploySettings
 from wherry.evaluate.settings import EvaluateSettings
 from wherry.gate.settings import Policy
@@ -29,6 +32,13 @@ _SETTINGS: Final[dict[str, type[Any]]] = {
     "deploy": DeploySettings,
 }
 
+_SPLITS: Final = (
+    ("evaluate", "split"),
+    ("quantize", "split"),
+    ("quantize", "importance_split"),
+)
+"""Settings that name a split; the defaults stand for stages that a pipeline may not have."""
+
 
 def check_settings(plan: Plan, path: Path) -> None:
     """Refuses a wrong setting now: the gate's typo must not surface after the tuning.
@@ -36,5 +46,31 @@ def check_settings(plan: Plan, path: Path) -> None:
     Raises:
         SettingsError: naming the section, the field, the value and what was expected.
     """
-    for room, kind in _SETTINGS.items():
-        read_settings(kind, dict(plan.rooms[room]), where=f"section {room} of {path}")
+    read = {
+        room: read_settings(kind, dict(plan.rooms[room]), where=f"section {room} of {path}")
+        for room, kind in _SETTINGS.items()
+    }
+    _check_splits(read, path)
+
+
+def _check_splits(read: Mapping[str, Any], path: Path) -> None:
+    """Refuses a split that nothing makes, and a gate that would look at another than is scored."""
+    made = read["ingest"].splits
+    for room, field in _SPLITS:
+        named = getattr(read[room], field)
+        if named not in made and named != _default(_SETTINGS[room], field):
+            raise SettingsError(
+                f"section {room} of {path}: {field} is {named!r}, expected one of "
+                f"{', '.join(made)}.",
+                remedy="Correct it, or `splits` in the section ingest.",
+            )
+    scored, judged = read["evaluate"].split, read["gate"].split
+    if scored != judged:
+        raise SettingsError(
+            f"{path}: evaluate scores the split {scored!r}, the gate judges scores of {judged!r}.",
+            remedy="Name one split in both sections.",
+        )
+
+
+def _default(kind: type[Any], field: str) -> Any:
+    return next(each.default for each in fields(kind) if each.name == field)

@@ -10,18 +10,22 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from wherry.cli.failure import printable
 from wherry.cli.keys import ensure_key
 from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
 from wherry.cli.preflight import check_settings
 from wherry.cli.show import RunDisplay
-from wherry.contracts import Deployment, Release, Source
+from wherry.contracts import Deployment, Release, Source, read_settings
+from wherry.contracts.errors import WherryError
 from wherry.contracts.record import Record
+from wherry.deploy.settings import DeploySettings
+from wherry.ledger import CHAMPION
 from wherry.runtime.identity import code_of, code_tag
 from wherry.runtime.local import Run, run_pipeline
 from wherry.runtime.plan import Plan, read_plan
 from wherry.workspace import state
 
-_ADDRESS: Final = re.compile(r"^([a-z][a-z0-9+]+:|[\w.-]+@[\w.-]+:)")
+ADDRESS: Final = re.compile(r"^([a-z][a-z0-9+]+:|[\w.-]+@[\w.-]+:)")
 """``s3://…``, ``file:…``, and git's short form of an SSH address."""
 
 
@@ -41,11 +45,13 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
     check_settings(plan, settings)
     console = Console(stderr=True, quiet=as_json, highlight=False)
     ensure_key(console)
+    _foresee_port(plan, console)
     repo = local_repo(plan)
     source = resolve_data(plan, repo)
     with RunDisplay(console) as display:
         display.console.print(
-            f"{plan.name}: {settings} through {pipeline}, state in {state()}", soft_wrap=True
+            escape(f"{plan.name}: {settings} through {pipeline}, state in {state()}"),
+            soft_wrap=True,
         )
         done = run_pipeline(
             pipeline,
@@ -60,19 +66,28 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
 
 def local_repo(plan: Plan) -> str:
     """Makes a local path absolute: the tasks run in folders of their own."""
-    return (
-        plan.data_repo if _ADDRESS.match(plan.data_repo) else str(Path(plan.data_repo).absolute())
-    )
+    return plan.data_repo if ADDRESS.match(plan.data_repo) else str(Path(plan.data_repo).absolute())
 
 
 def resolve_data(plan: Plan, repo: str) -> Source:
     """Resolves the data to a content hash first: KFP's cache must follow the data, not a name."""
-    from wherry.contracts import read_settings
     from wherry.ingest.run import resolve
     from wherry.ingest.settings import IngestSettings
 
     settings = read_settings(IngestSettings, dict(plan.rooms["ingest"]), where="ingest")
     return resolve(repo, plan.data_revision, settings.path)
+
+
+def _foresee_port(plan: Plan, console: Console) -> None:
+    """Tells of a taken port before the minutes of tuning; it may be free by then, so no more."""
+    from wherry.deploy.run import check_port
+
+    settings = read_settings(DeploySettings, dict(plan.rooms["deploy"]))
+    try:
+        check_port(plan.name, settings)
+    except WherryError as error:
+        told = escape(printable(f"{error.message} {error.remedy}"))
+        console.print(f"[bold yellow]The deploy would fail:[/] {told}", soft_wrap=True)
 
 
 def _show(run: Run, seconds: float, *, as_json: bool) -> None:
@@ -87,15 +102,21 @@ def _show(run: Run, seconds: float, *, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     if release:
-        console.print(
-            f"\n[bold green]{release.name} version {release.version}[/] is the champion. "
-            f"{seconds:.0f} s in all."
-        )
+        console.print(f"\n{standing(release)} {seconds:.0f} s in all.", soft_wrap=True)
     if deployment:
         console.print(f"[bold]Served[/]  {deployment.url}")
         console.print(f"[bold]Try[/]     {curl(deployment)}", soft_wrap=True)
     if report:
-        console.print(f"[bold]Report[/]  {report}", soft_wrap=True)
+        console.print(f"[bold]Report[/]  {escape(str(report))}", soft_wrap=True)
+
+
+def standing(release: Release) -> str:
+    """Says whether a version is live now, in rich's markup."""
+    version = f"{release.name} version {release.version}"
+    if CHAMPION in release.aliases:
+        return f"[bold green]{version}[/] is the champion."
+    show = f"wherry models show {release.name}:{release.version}"
+    return f"[bold yellow]{version}[/] is registered and not live: see `{show}`."
 
 
 def curl(deployment: Deployment) -> str:

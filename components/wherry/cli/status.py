@@ -6,7 +6,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from wherry.cli.failure import printable
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Deployment, Release
 from wherry.ledger import CHAMPION, Ledger
@@ -28,9 +30,10 @@ def status(as_json: bool) -> None:
     if champions:
         console.print(_table(champions, live))
     else:
-        console.print(f"Nothing is released in {state()}. Run: wherry run")
+        console.print(Text(f"Nothing is released in {state()}. Run: wherry run"), soft_wrap=True)
     if last:
-        console.print(f"\nLast run {last.id}: {last.outcome}, {last.seconds:.0f} s {last.note}")
+        told = f"\nLast run {last.id}: {last.outcome}, {last.seconds:.0f} s {last.note}"
+        console.print(Text(printable(told).rstrip()), soft_wrap=True)
 
 
 @click.command()
@@ -38,9 +41,13 @@ def status(as_json: bool) -> None:
 @debug_option
 def stop(name: str | None) -> None:
     """Stop the local server of NAME, or every local server of this workspace."""
+    from wherry.deploy.run import deployed
     from wherry.deploy.run import stop as stop_server
 
-    names = [name] if name else [release.name for release in _champions()]
+    # What was started here, not what the store names: a server outlives a store that is gone.
+    names = [name] if name else deployed()
+    if not names:
+        print(f"Nothing was deployed in {state()}.")
     for each in names:
         print(f"{each}: {'stopped' if stop_server(each) else 'was not running'}")
 
@@ -53,9 +60,9 @@ def _champions() -> list[Release]:
 
 
 def _live(name: str) -> Deployment | None:
-    from wherry.deploy.run import status as deployed
+    from wherry.deploy.run import status as status_of
 
-    return deployed(name)
+    return status_of(name)
 
 
 def _table(champions: list[Release], live: dict[str, Deployment | None]) -> Table:

@@ -227,6 +227,12 @@ class InterruptedRunError(WherryError):
     exit_code = EXIT_INTERRUPTED
 
 
+class StageKilledError(WherryError):
+    """The process of a stage was killed, or crashed, before it could say why."""
+
+    code = "E_KILLED"
+
+
 class PreemptedError(WherryError):
     """The machine was wanted back: a checkpoint was saved, and the run goes on elsewhere."""
 

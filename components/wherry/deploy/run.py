@@ -27,6 +27,7 @@ from wherry.ledger.stages import recorded
 from wherry.progress import Report, stage
 from wherry.workspace import state
 
+_FOLDER = "deployments"
 _PROBE_SECONDS = 5.0
 """How long a server may take to say whether it is ready."""
 
@@ -185,6 +186,21 @@ def status(name: str) -> Deployment | None:
     return checked(_servers(name), _probe)
 
 
+def check_port(name: str, settings: DeploySettings) -> None:
+    """Looks before the work whether a deploy at its end would find its port free.
+
+    Raises:
+        PortError: if it is somebody else's.
+        SettingsError: if the host is no address of this machine.
+    """
+    LocalTarget(_servers(name), Path(), settings, _probe).check_port()
+
+
+def deployed() -> list[str]:
+    """Gives the names of all that was ever deployed in this workspace, running or not."""
+    return sorted(path.stem for path in (state() / _FOLDER).glob("*.log"))
+
+
 def stop(name: str) -> bool:
     """Stops the local server of a deployment and forgets it; tells whether one ran.
 
@@ -201,7 +217,7 @@ def _plan(name: str) -> Path:
 
 
 def _servers(name: str) -> Servers:
-    return Servers(name, state() / "deployments")
+    return Servers(name, state() / _FOLDER)
 
 
 def _probe(url: str) -> HttpEndpoint:

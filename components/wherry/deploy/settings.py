@@ -1,10 +1,16 @@
 """Settings of a deployment."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 TARGETS: Final = ("local",)
 """Where a release can run."""
+PLANNED: Final = ("kserve", "vertex")
+"""Where a compiled pipeline asks for it to run: these adapters are not built yet."""
+
+_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+"""What can stand in the path of an address: ``/v1/models/NAME:predict``."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,17 @@ class DeploySettings:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        if self.target in PLANNED:
+            raise ValueError(
+                f"this version of Wherry does not deploy to {self.target!r} yet, "
+                f"only to {', '.join(TARGETS)}"
+            )
         if self.target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {self.target!r}")
+        if self.name and not _NAME.match(self.name):
+            raise ValueError(f"name must match {_NAME.pattern}, got {self.name!r}")
+        if not self.host.strip():
+            raise ValueError(f"host must be an address such as 127.0.0.1, got {self.host!r}")
         for field, low, high in (
             ("port", 1, 65535),
             ("threads", 0, 512),

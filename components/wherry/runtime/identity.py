@@ -24,9 +24,18 @@ def code_tag(pipeline: Path) -> str:
     """
     package = Path(wherry.__file__).parent
     sums = hashlib.sha256()
-    for path in [*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2")), pipeline]:
-        sums.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and _is_code(path.relative_to(package)):
+            sums.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    if pipeline.is_file():  # if it is not, the run says so
+        sums.update(pipeline.read_bytes())
     return f"{wherry.__version__}-{sums.hexdigest()[:12]}"
+
+
+def _is_code(path: Path) -> bool:
+    """Says whether a file decides what a stage does: templates, prompts and catalogues do too."""
+    hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
+    return not hidden and path.suffix not in (".md", ".pyc")
 
 
 def _git(folder: Path, *arguments: str) -> str:

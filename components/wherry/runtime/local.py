@@ -1,15 +1,17 @@
 """Runs a pipeline in a process group of its own and tells what happens in it."""
 
+import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -19,7 +21,9 @@ from wherry.contracts.errors import (
     InternalError,
     InterruptedRunError,
     SettingsError,
+    StageKilledError,
     WherryError,
+    as_wherry_error,
 )
 from wherry.contracts.files import staged_file
 from wherry.progress import EVENTS_VARIABLE
@@ -28,6 +32,9 @@ from wherry.runtime.record import RECORD_NAME, RunRecord
 from wherry.workspace import HOME_VARIABLE
 
 POLL_SECONDS: Final = 0.1
+_LEAST_ROOM: Final = 1_000_000
+"""In bytes: a disk with less is full."""
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 GRACE_SECONDS: Final = 5.0
 """How long a task may take to tidy up after SIGINT."""
 
@@ -123,20 +130,24 @@ def run_pipeline(
 def _recorded(run: Run) -> Iterator[None]:
     """Keeps how the run ended, for `wherry status`."""
     started = time.monotonic()
-    error: WherryError | None = None
     try:
         yield
-    except WherryError as raised:
-        error = raised
+    except BaseException as raised:
+        # What ended the run is what a person should read, also where a full disk takes no record.
+        with suppress(OSError):
+            _record(run, started, as_wherry_error(raised))
         raise
-    finally:
-        RunRecord(
-            id=run.folder.name,
-            outcome="failed" if error else "done",
-            seconds=round(time.monotonic() - started, 1),
-            code=error.code if error else "",
-            note=error.message if error else "",
-        ).write(run.folder / RECORD_NAME)
+    _record(run, started)
+
+
+def _record(run: Run, started: float, error: WherryError | None = None) -> None:
+    RunRecord(
+        id=run.folder.name,
+        outcome="failed" if error else "done",
+        seconds=round(time.monotonic() - started, 1),
+        code=error.code if error else "",
+        note=error.message if error else "",
+    ).write(run.folder / RECORD_NAME)
 
 
 def _run_worker(
@@ -144,9 +155,15 @@ def _run_worker(
 ) -> None:
     with run.log.open("wb") as log, _terminable(), _worker(run, state, log) as worker:
         _send(worker, request)
-        failure = _follow(worker, run, on_event)
-    if worker.returncode != 0:
-        raise StageFailedError(failure, run) if failure else _unexplained(run, worker)
+        failure, at_work = _follow(worker, run, on_event)
+    if worker.returncode == 0:
+        return
+    if failure is None:
+        _check_room(run)
+    if failure is None and at_work:
+        failure = _killed(at_work)
+        on_event(failure)
+    raise StageFailedError(failure, run) if failure else _unexplained(run, worker)
 
 
 def _check_interpreter() -> None:
@@ -164,7 +181,7 @@ def _only_run(state: Path) -> Iterator[None]:
     with (state / "run.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             file.seek(0)
             raise ConflictError(
                 f"Process {file.read().strip() or '?'} is already running a pipeline in {state}.",
@@ -237,17 +254,19 @@ def _send(worker: "subprocess.Popen[bytes]", request: Mapping[str, object]) -> N
 
 def _follow(
     worker: "subprocess.Popen[bytes]", run: Run, on_event: Callable[[Event], None]
-) -> Event | None:
-    """Passes events on until the worker ends; gives the first failure."""
-    reader, failure = Reader(run.events), None
+) -> tuple[Event | None, str]:
+    """Passes events on until the worker ends; gives the first failure, and what was at work."""
+    reader, failure, at_work = Reader(run.events), None, ""
     while True:
         ended = worker.poll() is not None
         for event in reader.new():
             if event.kind == "failed":
                 failure = failure or event
+            if event.kind in ("started", "done", "failed"):
+                at_work = event.stage if event.kind == "started" else ""
             on_event(event)
         if ended:
-            return failure
+            return failure, at_work
         time.sleep(POLL_SECONDS)
 
 
@@ -258,13 +277,28 @@ def _end_group(worker: "subprocess.Popen[bytes]") -> None:
             os.killpg(worker.pid, signal_number)
         except ProcessLookupError:
             break
-        try:
+        # A second Ctrl-C cuts the wait short; it must not leave the tasks behind.
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             worker.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
     if worker.stdin:
         worker.stdin.close()
     worker.wait()
+
+
+def _check_room(run: Run) -> None:
+    """Tells of a full disk, on which a stage can write down neither its work nor its failure."""
+    if shutil.disk_usage(run.folder).free < _LEAST_ROOM:
+        raise as_wherry_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.folder)))
+
+
+def _killed(stage: str) -> Event:
+    error = StageKilledError(
+        f"The process of the stage {stage!r} ended without a word: it crashed, or it was killed, "
+        "as Linux does when memory runs out.",
+        remedy="Lower what the stage takes, such as its batch size, or end other programs; then "
+        "run the same command again.",
+    )
+    return Event(stage, "failed", code=error.code, message=error.message, remedy=error.remedy)
 
 
 def _unexplained(run: Run, worker: "subprocess.Popen[bytes]") -> InternalError:
@@ -281,6 +315,6 @@ def _unexplained(run: Run, worker: "subprocess.Popen[bytes]") -> InternalError:
 
 
 def _last_lines(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _COLOURS.sub("", log.read_text(encoding="utf-8", errors="replace")).splitlines()
     told = [line.strip() for line in lines if "Error" in line or "Killed" in line]
     return (told or [line for line in lines if line.strip()] or ["the log is empty"])[-1][:300]

@@ -85,22 +85,32 @@ def read_plan(path: Path) -> Plan:
         )
     data = _section(path, raw, "data", {"repo": ".", "revision": ""})
     base_uri, base = _base(path, raw)
-    others = [room for room in _ROOMS if room != "base"]
+    rooms = {room: base if room == "base" else _mapping(path, raw, room) for room in _ROOMS}
+    for room, settings in rooms.items():
+        _check_json(path, room, settings)
     return Plan(
         name=_named(path, raw),
         base_uri=base_uri,
         data_repo=str(data["repo"]),
         data_revision=str(data["revision"]),
-        rooms={**{room: _mapping(path, raw, room) for room in others}, "base": base},
+        rooms=rooms,
     )
 
 
-def load_file(path: Path) -> dict[str, Any]:
-    """Reads a YAML file that holds a mapping; as `read_plan`."""
+def load_file(path: Path, included_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping; as `read_plan`.
+
+    Args:
+        path: of the file.
+        included_by: names of the files that it is part of, which it cannot include again.
+    """
     if not path.is_file():
-        raise MissingError(f"{path} does not exist.", remedy="Name a file with --settings.")
+        includer = f"Put it beside {included_by[-1]}, which includes it." if included_by else ""
+        raise MissingError(
+            f"{path} does not exist.", remedy=includer or "Name a file with --settings."
+        )
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path))  # noqa: S506 - a SafeLoader
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path, included_by))  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is no YAML: {error}.", remedy="Correct it.") from error
     if not isinstance(raw, dict):
@@ -110,18 +120,20 @@ def load_file(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _loader(path: Path) -> type[yaml.SafeLoader]:
+def _loader(path: Path, included_by: tuple[str, ...]) -> type[yaml.SafeLoader]:
+    open_files = (*included_by, path.name)
+
     class Loader(StrictLoader):
         """One that takes in files from the same folder."""
 
     def include(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, Any]:
         name = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else ""
-        if not name or Path(str(name)).name != name or name == path.name:
+        if not name or Path(str(name)).name != name or name in open_files:
             raise SettingsError(
                 f"{path}: cannot include {name!r}, expected another file in the same folder.",
                 remedy="Put the file there and write its name alone.",
             )
-        return load_file(path.parent / str(name))
+        return load_file(path.parent / str(name), open_files)
 
     Loader.add_constructor("!include", include)
     return Loader
@@ -155,7 +167,7 @@ def _required(path: Path, raw: Mapping[str, Any], key: str, where: str = "") -> 
 
 
 def _mapping(path: Path, raw: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = raw.get(key) or {}
+    value = {} if raw.get(key) is None else raw[key]
     if not isinstance(value, dict):
         raise SettingsError(
             f"{path}: section {key!r} is {type(value).__name__}, expected a mapping.",
@@ -173,11 +185,22 @@ def _section(
             f"{path}: unknown field {key}.{unknown[0]}, expected one of {', '.join(defaults)}.",
             remedy="Correct or remove it.",
         )
-    return {**defaults, **value}
+    return {**defaults, **{name: given for name, given in value.items() if given is not None}}
+
+
+def _check_json(path: Path, room: str, settings: Mapping[str, Any]) -> None:
+    """Refuses what YAML can say and JSON, as which settings travel, cannot: dates, ``.inf``."""
+    try:
+        _json(settings)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"{path}: section {room!r} holds what has no form in JSON: {error}.",
+            remedy="Put a date in quotes; write numbers in plain digits.",
+        ) from error
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _check_argument(key: str, value: str) -> None:

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from wherry.contracts.errors import PipelineError, WherryError
+from wherry.contracts.errors import ExtraMissingError, PipelineError, WherryError
 from wherry.progress import EVENTS_VARIABLE
 from wherry.runtime.traps import refuse_traps
 
@@ -34,9 +34,9 @@ def main() -> None:
 
 def _run(request: dict[str, Any]) -> None:
     os.environ["WHERRY_IMAGE_TAG"] = request["tag"]
+    file = load_pipeline(Path(request["pipeline"]))
     from kfp import local
 
-    file = load_pipeline(Path(request["pipeline"]))
     _tell("", "planned", total=len(getattr(file, "STAGES", ())))
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
@@ -56,7 +56,8 @@ def load_pipeline(path: Path) -> Any:
     """Imports a pipeline file: a module with a function `build(target)`.
 
     Raises:
-        PipelineError: if there is no such file, or it has no `build`.
+        PipelineError: if there is no such file, it cannot be imported, or it has no `build`.
+        ExtraMissingError: if KFP is not installed.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
     if spec is None or spec.loader is None:
@@ -64,13 +65,29 @@ def load_pipeline(path: Path) -> Any:
             f"{path} is no pipeline file.", remedy="Name one with --pipeline, or run beside it."
         )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except WherryError:
+        raise
+    except Exception as error:
+        raise _not_imported(path, error) from error
     if not hasattr(module, "build"):
         raise PipelineError(
             f"{path} has no function build(target).",
             remedy="See pipelines/train_to_deploy.py for its form.",
         )
     return module
+
+
+def _not_imported(path: Path, error: Exception) -> WherryError:
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "kfp":
+        return ExtraMissingError(
+            f"Running and compiling pipelines needs KFP: {error}.",
+            remedy='Run: pip install "wherry[pipelines]"',
+        )
+    return PipelineError(
+        f"{path} cannot be imported: {type(error).__name__}: {error}.", remedy="Correct the file."
+    )
 
 
 def _end_with_parent() -> None:

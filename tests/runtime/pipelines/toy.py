@@ -32,6 +32,8 @@ def check(thing: Input[Artifact], good: Output[Artifact]) -> bool:
         if text.startswith("sleep"):
             Path(text.split()[1]).write_text(str(__import__("os").getpid()))
             time.sleep(60)
+        if text == "silent":
+            __import__("os")._exit(1)
         if text == "broken":
             raise ValidationError("text is 'broken', expected anything else.", remedy="Change it.")
         Path(good.path).write_text(text)

@@ -70,7 +70,7 @@ class LocalTarget:
             DeployError: if it did not become ready in time.
             WherryError: what the server itself said, such as `DigestError`.
         """
-        self._check_port()
+        self.check_port()
         self._candidate = Candidate(
             self._command(release), self._servers.log, self._settings.start_timeout
         )
@@ -127,7 +127,13 @@ class LocalTarget:
         # -P: the folder that the pipeline runs in is no place to import from.
         return [sys.executable, "-P", "-m", MODULE, *given, "--control-fd"]
 
-    def _check_port(self) -> None:
+    def check_port(self) -> None:
+        """Looks whether the public port is free, or held by a server of this deployment.
+
+        Raises:
+            PortError: if it is somebody else's.
+            SettingsError: if the host is no address of this machine.
+        """
         port = str(self._settings.port)
         if any(option(command_line(p), "--port") == port for p in self._servers.processes()):
             return

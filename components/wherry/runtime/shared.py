@@ -1,0 +1,44 @@
+"""What of the store lies where other machines reach it too, for the tasks of a cluster."""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from wherry.contracts.errors import SettingsError
+
+_REACHED: Final = {
+    "WHERRY_STORE": ("postgresql://", "postgres://"),
+    "WHERRY_ARTIFACTS": ("s3://", "gs://"),
+    "WHERRY_CHECKPOINTS": ("s3://", "gs://"),
+}
+"""Variables whose values a compiled pipeline hands on, where they begin with one of these."""
+
+
+def shared_places(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Gives the variables that name servers and buckets; those that name folders stay here.
+
+    Raises:
+        SettingsError: if the store's address holds a password: a compiled pipeline is a file
+            that many can read.
+    """
+    given = {name: environment.get(name, "") for name in _REACHED}
+    shared = {name: value for name, value in given.items() if _is_reached(name, value)}
+    if _has_password(shared.get("WHERRY_STORE", "")):
+        raise SettingsError(
+            "WHERRY_STORE holds a password, which would stand in the compiled pipeline.",
+            remedy="Leave it out of the address: on Kubernetes the tasks take it from the key "
+            "`password` of the Secret `wherry-store`.",
+        )
+    return shared
+
+
+def _is_reached(name: str, value: str) -> bool:
+    # Checkpoints have several places, with commas between.
+    places = value.split(",") if name == "WHERRY_CHECKPOINTS" else [value]
+    return all(place.strip().startswith(_REACHED[name]) for place in places)
+
+
+def _has_password(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.password is not None or "password" in parse_qs(parts.query)

@@ -1,0 +1,34 @@
+"""Servers and buckets are handed on to a cluster's tasks; folders of this machine are not."""
+
+import pytest
+
+from wherry.contracts.errors import SettingsError
+from wherry.runtime.shared import shared_places
+
+
+def test_servers_and_buckets_are_handed_on() -> None:
+    given = {
+        "WHERRY_STORE": "postgresql://wherry@db/wherry",
+        "WHERRY_ARTIFACTS": "gs://bucket/models",
+        "WHERRY_CHECKPOINTS": "s3://elsewhere/log, gs://second/log",
+    }
+    assert shared_places({**given, "WHERRY_KEYS": "/home/ana/keys", "HOME": "/home/ana"}) == given
+
+
+def test_folders_of_this_machine_are_not() -> None:
+    given = {
+        "WHERRY_STORE": "sqlite:////home/ana/ledger.db",
+        "WHERRY_ARTIFACTS": "file:///home/ana/artifacts",
+        "WHERRY_CHECKPOINTS": "s3://elsewhere/log, /home/ana/log",
+    }
+    assert shared_places(given) == {}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql://wherry:hunter2@db/wherry", "postgres://wherry@db/wherry?password=hunter2"],
+)
+def test_a_password_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(SettingsError, match="WHERRY_STORE holds a password") as refused:
+        shared_places({"WHERRY_STORE": address})
+    assert "hunter2" not in str(refused.value)
