@@ -197,6 +197,24 @@ def test_a_port_that_is_taken_is_told_before_the_work(tmp_path: Path) -> None:
     assert "The deploy would fail" not in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [("hf://ORG/NAME@" + "a" * 40, True), ("hf://ORG/NAME/model.Q8_0.gguf@" + "a" * 40, False)],
+)
+def test_a_base_without_its_gguf_is_told_before_the_work(
+    tmp_path: Path, uri: str, told: bool
+) -> None:
+    shutil.copytree("pipelines/settings", tmp_path / "settings")
+    settings = tmp_path / "settings" / "icd10.yaml"
+    lines = settings.read_text().splitlines()
+    settings.write_text(
+        "\n".join(f"base: {uri}" if line.startswith("base: ") else line for line in lines)
+    )
+    done = wherry(tmp_path, "run", "--settings", "settings/icd10.yaml")
+    assert ("Quantizing would fail" in done.stderr) == told
+    assert "E_MISSING" in done.stderr  # there is no data here: the run went on, and no further
+
+
 def test_a_run_says_whether_its_version_is_live(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / ".wherry") as ledger:
         waiting = ledger.register(candidate(ledger, tmp_path, b"1"))

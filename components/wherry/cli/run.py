@@ -15,7 +15,7 @@ from wherry.cli.keys import ensure_key
 from wherry.cli.options import debug_option, json_option, pipeline_option, settings_option
 from wherry.cli.preflight import check_settings
 from wherry.cli.show import RunDisplay
-from wherry.contracts import Deployment, Release, Source, read_settings
+from wherry.contracts import Deployment, Release, Source, parse_uri, read_settings
 from wherry.contracts.errors import WherryError
 from wherry.contracts.record import Record
 from wherry.deploy.settings import DeploySettings
@@ -23,7 +23,7 @@ from wherry.ledger import CHAMPION
 from wherry.runtime.identity import code_of, code_tag
 from wherry.runtime.local import Run, run_pipeline
 from wherry.runtime.plan import Plan, read_plan
-from wherry.workspace import state
+from wherry.workspace import state, workspace
 
 ADDRESS: Final = re.compile(r"^([a-z][a-z0-9+]+:|[\w.-]+@[\w.-]+:)")
 """``s3://…``, ``file:…``, and git's short form of an SSH address."""
@@ -45,6 +45,7 @@ def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
     check_settings(plan, settings)
     console = Console(stderr=True, quiet=as_json, highlight=False)
     ensure_key(console)
+    _foresee_conversion(plan, console)
     _foresee_port(plan, console)
     repo = local_repo(plan)
     source = resolve_data(plan, repo)
@@ -76,6 +77,17 @@ def resolve_data(plan: Plan, repo: str) -> Source:
 
     settings = read_settings(IngestSettings, dict(plan.rooms["ingest"]), where="ingest")
     return resolve(repo, plan.data_revision, settings.path)
+
+
+def _foresee_conversion(plan: Plan, console: Console) -> None:
+    """Tells of a base without its GGUF file; a pipeline may be without `quantize`, so no more."""
+    if not parse_uri(plan.base_uri, workspace=workspace()).path.endswith(".gguf"):
+        told = escape(printable(f"{plan.base_uri} names no GGUF file, whose tokenizer it copies."))
+        console.print(
+            f"[bold yellow]Quantizing would fail:[/] {told} Name the model's own, such as "
+            "hf://ORG/NAME/FILE.gguf@COMMIT.",
+            soft_wrap=True,
+        )
 
 
 def _foresee_port(plan: Plan, console: Console) -> None:
