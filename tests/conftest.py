@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from xdist.remote import Producer
@@ -16,6 +16,10 @@ from tests.workspace import Workspace
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the one flag that rewrites golden files."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+_LONGEST: Final = ("pipelines", "faults", "tune", "validate", "ingest", "base")
+"""Folders whose slow tests take more than a minute, in their order."""
 
 
 class FolderScheduling(LoadScopeScheduling):
@@ -32,9 +36,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderS
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Lets several workers begin with the folder that takes longest."""
+    """Lets several workers begin with the folders that take longest: small ones fill the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.parent.name != "pipelines")
+        place = {name: number for number, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
 
 
 @dataclass(frozen=True)
