@@ -16,6 +16,7 @@ from wherry.deploy.settings import DeploySettings
         ({"target": "moon"}, "target must be one of local, got 'moon'"),
         ({"target": "kserve"}, "does not deploy to 'kserve' yet, only to local"),
         ({"name": "our/triage"}, "name must match .*, got 'our/triage'"),
+        ({"name": "triage\n"}, "name must match .*, got 'triage"),
         ({"host": ""}, "host must be an address such as 127.0.0.1, got ''"),
         ({"port": 0}, r"port must be in \[1, 65535\], got 0"),
         ({"port": "8080"}, "Expected `int`"),

@@ -33,7 +33,7 @@ def shown() -> list[tuple[str, str, Any]]:
 
 @pytest.mark.parametrize(("page", "room", "settings"), shown())
 def test_settings_on_a_page_are_read(page: str, room: str, settings: dict[str, Any]) -> None:
-    read_settings(_SETTINGS[room], settings, where=page)
+    assert isinstance(read_settings(_SETTINGS[room], settings, where=page), _SETTINGS[room])
 
 
 def test_the_guide_shows_several() -> None:

@@ -9,7 +9,7 @@ TARGETS: Final = ("local",)
 PLANNED: Final = ("kserve", "vertex")
 """Where a compiled pipeline asks for it to run: these adapters are not built yet."""
 
-_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What can stand in the path of an address: ``/v1/models/NAME:predict``."""
 
 
@@ -55,7 +55,7 @@ class DeploySettings:
             )
         if self.target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {self.target!r}")
-        if self.name and not _NAME.match(self.name):
+        if self.name and not _NAME.fullmatch(self.name):
             raise ValueError(f"name must match {_NAME.pattern}, got {self.name!r}")
         if not self.host.strip():
             raise ValueError(f"host must be an address such as 127.0.0.1, got {self.host!r}")
