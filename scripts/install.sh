@@ -12,9 +12,18 @@ step() { printf '%s\n' "[setup $1/3] $2"; }
 }
 step 1 "environment in $venv"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# pip would say so too, but after minutes and with half of the packages in place.
+room_gib=5
+missing_kib=$(((room_gib << 20) - $(du -sk "$venv" | cut -f 1)))
+free_kib=$(df -Pk "$venv" | awk 'NR == 2 { print $4 }')
+if ((free_kib < missing_kib)); then
+    echo "The environment takes up to $((missing_kib >> 10)) MiB more, $venv has" \
+        "$((free_kib >> 10)) MiB free: free some space, or set VENV=… to a folder elsewhere." >&2
+    exit 1
+fi
 
 total=$(grep -c '==' constraints.txt)
-step 2 "about $total packages, 2.5 GB on disk; two to ten minutes. Log: $log"
+step 2 "about $total packages, 3.3 GB on disk; two to ten minutes. Log: $log"
 follow() {
     awk -v total="$total" -v tty="$([ -t 1 ] && echo 1 || echo 0)" '
         /^ *(Collecting|Obtaining) / { n++; if (tty) printf "\r    found %d of %d packages", n, total

@@ -15,9 +15,10 @@ PEOPLE = ("ana", "bo", "cy", "bob", "ann", "ci-runner")
 @cache
 def signer_of(owner: str) -> Signer:
     """The key of one of them; the same whenever it is asked for."""
-    folder = KeyFolder(Path(tempfile.mkdtemp()) / "keys")
-    folder.init(owner, LONG_AGO)
-    return folder.signer()
+    with tempfile.TemporaryDirectory() as place:
+        folder = KeyFolder(Path(place) / "keys")
+        folder.init(owner, LONG_AGO)
+        return folder.signer()
 
 
 def keyring(*owners: str) -> Keyring:
