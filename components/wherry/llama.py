@@ -24,6 +24,7 @@ import xllamacpp
 from xllamacpp import xllamacpp as _extension
 
 from wherry.contracts.errors import ExtraMissingError, FormatError
+from wherry.cores import usable_cores
 
 _TESTED: Final = "2026.10.11549"
 """The xllamacpp that this was made with."""
@@ -146,7 +147,7 @@ def open_context(model: Any, tokens: int, threads: int) -> Any:
     context = LIBRARY.llama_init_from_model(model, _parameters(tokens))
     if not context or LIBRARY.llama_n_batch(context) < tokens:
         raise changed(f"gives no context of {tokens} tokens")
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or usable_cores()
     LIBRARY.llama_set_n_threads(context, count, count)
     return context
 

@@ -25,6 +25,7 @@ import xllamacpp
 import wherry
 from wherry.contracts import Message
 from wherry.contracts.errors import FormatError
+from wherry.cores import usable_cores
 
 Request = Mapping[str, Any]
 """What is asked: ``{"messages": …}``, or ``{"prompt": tokens}``."""
@@ -64,7 +65,7 @@ def start(file: Path, *, key: str, slots: int, context: int, threads: int) -> An
     made.n_parallel = slots
     # llama.cpp divides its context among the slots.
     made.n_ctx = context * slots
-    made.cpuparams.n_threads = made.cpuparams_batch.n_threads = threads or _cores()
+    made.cpuparams.n_threads = made.cpuparams_batch.n_threads = threads or usable_cores()
     made.verbosity = 1  # errors alone: a line for each request would fill the log
     made.fit_params = made.warmup = made.ui = made.endpoint_slots = False
     # Its default keeps up to 8 GiB of old prompts.
@@ -124,12 +125,6 @@ class LocalServer:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request) as reply:
             return json.load(reply)  # type: ignore[no-any-return]  # JSON has no type
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: the cores that a container grants
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -278,10 +278,11 @@ def test_the_bill_of_materials_is_valid_by_the_strict_schema(case: Path) -> None
 
 
 def test_openssf_s_own_tool_verifies_the_model(case: Path, tmp_path: Path) -> None:
+    tool = [sys.executable, "-m", "model_signing", "verify", "key"]
+    options = ["--signature", str(case / "model.sig"), "--public_key", str(case / "model.pub")]
+
     def check(model: Path) -> int:
-        signature, key = str(case / "model.sig"), str(case / "model.pub")
-        options = ["--signature", signature, "--public_key", key]
-        return subprocess.run([sys.executable, "-m", "model_signing", "verify", "key", str(model), *options]).returncode
+        return subprocess.run([*tool, str(model), *options]).returncode
 
     assert check(case / "model") == 0
     changed = tmp_path / "model"

@@ -32,7 +32,7 @@ def sums(parts: list[Seen]) -> tuple[object, ...]:
 def test_parts_give_what_the_whole_gives(
     tmp_path: Path, end: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr("wherry.ingest.clean.parts.usable_cores", lambda: 3)
     good = [lines([one]) for one in rows(300)]
     text = b"".join([*good[:100], BAD, *good[100:250], BAD, *good[250:]]).rstrip(b"\n") + end
     whole, parts = told(tmp_path, text, 1 << 30), told(tmp_path, text, 4096)
@@ -46,7 +46,7 @@ def test_parts_give_what_the_whole_gives(
 def test_each_file_has_its_own_rows_and_lines_whoever_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr("wherry.ingest.clean.parts.usable_cores", lambda: 3)
     counts = (0, 40, 1, 30)
     long = lines([row(0, label="x" * 3000)])
     paths = [tmp_path / f"{name}.jsonl" for name in "abcd"]
@@ -64,7 +64,7 @@ def test_each_file_has_its_own_rows_and_lines_whoever_reads_it(
 def test_what_is_wrong_with_a_file_is_told_as_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("wherry.ingest.clean.parts.usable_cores", lambda: 2)
     packed = b"\x1f\x8b" + lines(rows(300))
     with pytest.raises(FormatError, match=r"train\.jsonl"):
         told(tmp_path, packed, 4096)

@@ -1,6 +1,5 @@
 """What `auto` and the other settings of a device come to: precision, threads, whose GPU."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.tune.test_tune_run import RECIPE
+from wherry.cores import usable_cores
 
 if TYPE_CHECKING:
     from tests.tune.conftest import Tuner
@@ -85,7 +85,7 @@ def test_no_number_of_threads_is_all_that_this_process_may_use(threads: int) -> 
     before = torch.get_num_threads()
     try:
         make_repeatable(replace(AUTO, threads=threads))
-        assert torch.get_num_threads() == (threads or len(os.sched_getaffinity(0)))
+        assert torch.get_num_threads() == (threads or usable_cores())
     finally:
         torch.set_num_threads(before)
 

@@ -21,6 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Digest, Message, digest_bytes
 from wherry.contracts.errors import DataError, FormatError, TemplateError
+from wherry.cores import usable_cores
 from wherry.evaluate.step import Answer, label_tokens
 from wherry.progress import Report
 
@@ -69,7 +70,7 @@ class TransformersAnswerer:
         batch_size: int = 32,
         threads: int = 0,
     ) -> None:
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or usable_cores())
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         self._model = load(base, adapter)
         self._ends = ends_of(self._model, self._tokenizer)

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, cast
 import msgspec
 
 from wherry.contracts import Kind
+from wherry.cores import usable_cores
 from wherry.rows.batch import Bad, Batch
 from wherry.rows.jsonl import read_jsonl
 from wherry.rows.lines import read_blocks
@@ -117,7 +118,7 @@ class _Part:
 def _shares(paths: Sequence[Path], scratch: Path, smallest: int) -> list[list[_Segment]]:
     """Divides files into as many bytes for each process, in their order."""
     total = sum(path.stat().st_size for path in paths)
-    processes = min(_MOST, len(os.sched_getaffinity(0)), total // smallest)
+    processes = min(_MOST, usable_cores(), total // smallest)
     shares: list[list[_Segment]] = [[]]
     before = 0
     for path in paths:

@@ -5,7 +5,6 @@ https://docs.vllm.ai/projects/llm-compressor. Each number is rounded to the near
 needs no GPU; rows of data decide the scales alone.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Message
 from wherry.contracts.errors import FormatError
+from wherry.cores import usable_cores
 from wherry.quantize.step import Logits, Rendered, Sample
 
 Importance = Mapping[str, NDArray[np.float32]]
@@ -143,7 +143,7 @@ class QuantizedModel:
     """
 
     def __init__(self, folder: Path, *, threads: int) -> None:
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or usable_cores())
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)

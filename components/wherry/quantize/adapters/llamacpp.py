@@ -1,7 +1,6 @@
 """Runs GGUF files through llama.cpp, and encodes tensors with its quantizers."""
 
 import ctypes
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from wherry.contracts import Message
 from wherry.contracts.errors import FormatError, TemplateError
+from wherry.cores import usable_cores
 from wherry.llama import LIBRARY, POINTER, changed, complaints, decode, load_model, open_context
 from wherry.llama_server import LocalServer
 from wherry.quantize.step import Logits, Rendered, Sample
@@ -76,7 +76,7 @@ class Encoder:
     """
 
     def __init__(self, threads: int) -> None:
-        self._count = threads or len(os.sched_getaffinity(0))
+        self._count = threads or usable_cores()
 
     def __call__(
         self,

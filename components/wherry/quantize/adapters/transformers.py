@@ -1,6 +1,5 @@
 """Merges a PEFT adapter into its base, and gives weights, logits and what matters in them."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from wherry.contracts import Message
 from wherry.contracts.errors import FormatError
+from wherry.cores import usable_cores
 from wherry.quantize.step import Logits, Rendered, Sample
 
 
@@ -29,7 +29,7 @@ class TunedModel:
 
     def __init__(self, base: Path, adapter: Path, *, threads: int) -> None:
         disable_progress_bar()
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or usable_cores())
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         # float32 whatever the file holds: merging in half precision moves the logits.
         self._whole = not (adapter / "adapter_config.json").is_file()

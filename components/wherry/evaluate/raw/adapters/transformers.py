@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from wherry.contracts import Digest, Message, digest_bytes
+from wherry.cores import usable_cores
 from wherry.evaluate.adapters.transformers import batches, ends_of, load
 from wherry.evaluate.raw.step import Pair, Scored, Tokens, check_room, until
 from wherry.progress import Report
@@ -34,7 +35,7 @@ class TransformersRaw:
     def __init__(
         self, base: Path, adapter: Path | None, *, context: int, batch_size: int, threads: int
     ) -> None:
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or usable_cores())
         self._tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         self._model = load(base, adapter)
         limit: int = self._model.config.get_text_config().max_position_embeddings

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from wherry.contracts.errors import SettingsError
+from wherry.cores import usable_cores
 from wherry.tune.settings import TuneSettings
 
 _BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
@@ -43,7 +44,7 @@ def make_repeatable(settings: TuneSettings) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(settings.seed)
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(settings.threads or usable_cores())
 
 
 def _has_bf16(device: torch.device) -> bool:
