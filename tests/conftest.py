@@ -1,6 +1,7 @@
 """Options and fixtures that all tests share."""
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,16 @@ from tests.workspace import Workspace
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the one flag that rewrites golden files."""
     parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+def pytest_configure() -> None:
+    """Lets what the tests start hear Ctrl-C, also where they run behind a shell's ``&``.
+
+    A shell without job control starts what it puts behind with SIGINT ignored, and children
+    inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _LONGEST: Final = ("pipelines", "faults", "tune", "validate", "ingest", "base")
