@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 # Parts of others, and one that needs a model and data that nothing here brings along.
 NO_BENCHMARK := $(addprefix benchmarks/,figures.py leaderboard.py trainers.py)
 
+# Images of Python set it; each of a run's many processes would then compile all of Wherry again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test nightly check docs clean help
 
 help: ## this list

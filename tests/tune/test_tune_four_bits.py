@@ -1,6 +1,7 @@
 """QLoRA: learnt on a base in four bits, merged into the base as it was."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,11 @@ from wherry.contracts import ModelRef, read_rows
 if TYPE_CHECKING:
     from tests.tune.conftest import Tuner
 
-pytest.importorskip("bitsandbytes")
-pytestmark = pytest.mark.local
+# Looked for and not imported: with half of torch behind it, that would slow down every collection.
+pytestmark = [
+    pytest.mark.local,
+    pytest.mark.skipif(find_spec("bitsandbytes") is None, reason='pip install "wherry[qlora]"'),
+]
 
 QLORA = replace(RECIPE, method="qlora", frozen_share=0.0)
 
