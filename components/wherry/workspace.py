@@ -4,6 +4,16 @@ import os
 from pathlib import Path
 
 HOME_VARIABLE = "WHERRY_HOME"
+OUTER_TMPDIR_VARIABLE = "WHERRY_OUTER_TMPDIR"
+"""Holds the TMPDIR around a run, for what outlives the run's own temporary folder."""
+
+
+def lasting_environment() -> dict[str, str]:
+    """Gives this process's environment for a process that outlives the run."""
+    found = dict(os.environ)
+    if (outer := found.pop(OUTER_TMPDIR_VARIABLE, None)) is not None:
+        found["TMPDIR"] = outer  # an empty one counts as none
+    return found
 
 
 def workspace() -> Path:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -143,6 +144,23 @@ def test_a_stage_that_the_system_kills_is_named(tmp_path: Path) -> None:
     kept = last_run(tmp_path)
     assert kept is not None
     assert kept.code == "E_KILLED"
+
+
+def test_a_run_leaves_nothing_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    seen: set[str] = set()
+
+    def look(event: Event) -> None:
+        seen.update(path.parent.name for path in temporary.rglob("ephemeral_component.py"))
+
+    run_pipeline(TOY, {"text": "good"}, state=tmp_path / "state", tag="t", on_event=look)
+    assert seen  # KFP's runner writes each task's code there and leaves it
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.faults

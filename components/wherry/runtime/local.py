@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,7 +30,7 @@ from wherry.contracts.files import staged_file
 from wherry.progress import EVENTS_VARIABLE
 from wherry.runtime.events import Event, Reader
 from wherry.runtime.record import RECORD_NAME, RunRecord
-from wherry.workspace import HOME_VARIABLE
+from wherry.workspace import HOME_VARIABLE, OUTER_TMPDIR_VARIABLE
 
 POLL_SECONDS: Final = 0.1
 _LEAST_ROOM: Final = 1_000_000
@@ -217,32 +218,39 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _worker(run: Run, state: Path, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
-    environment = {
+    # KFP's runner leaves each task's code behind, a stage that is killed what it had there.
+    with tempfile.TemporaryDirectory(prefix="wherry-", ignore_cleanup_errors=True) as scratch:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "wherry.runtime.worker"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(run, state, scratch),
+            start_new_session=True,
+        )
+        try:
+            yield worker
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                "The run was interrupted.",
+                remedy="Run the same command again: stages that were done are reused.",
+            ) from None
+        finally:
+            _end_group(worker)
+
+
+def _environment(run: Run, state: Path, scratch: str) -> dict[str, str]:
+    return {
         **os.environ,
         EVENTS_VARIABLE: str(run.events),
         HOME_VARIABLE: str(state),
+        "TMPDIR": scratch,
+        OUTER_TMPDIR_VARIABLE: os.environ.get("TMPDIR", ""),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "TOKENIZERS_PARALLELISM": "false",  # its warning on every fork says nothing to a person
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DVC_NO_ANALYTICS": "1",
     }
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "wherry.runtime.worker"],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        yield worker
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            "The run was interrupted.",
-            remedy="Run the same command again: stages that were done are reused.",
-        ) from None
-    finally:
-        _end_group(worker)
 
 
 def _send(worker: "subprocess.Popen[bytes]", request: Mapping[str, object]) -> None:

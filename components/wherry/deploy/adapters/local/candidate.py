@@ -12,6 +12,7 @@ from typing import Any, Final
 import wherry
 from wherry.contracts.errors import DeployError, WherryError
 from wherry.progress import EVENTS_VARIABLE
+from wherry.workspace import lasting_environment
 
 _TAIL_BYTES: Final = 2000
 _ERRORS: Final = {kind.code: kind for kind in WherryError.__subclasses__()}
@@ -116,7 +117,8 @@ class Candidate:
 
 def _environment() -> dict[str, str]:
     """Gives this process's environment, so that the server finds the very same Wherry."""
-    found = {key: value for key, value in os.environ.items() if key != EVENTS_VARIABLE}
+    found = lasting_environment()
+    found.pop(EVENTS_VARIABLE, None)
     home = str(Path(wherry.__file__).parents[1])
     if home != sysconfig.get_path("purelib"):  # installed packages are found anyway
         others = [path for path in found.get("PYTHONPATH", "").split(os.pathsep) if path]
