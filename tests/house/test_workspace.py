@@ -9,7 +9,7 @@ from wherry.workspace import OUTER_TMPDIR_VARIABLE, lasting_environment
 def test_a_server_that_a_run_starts_gets_the_folder_around_the_run(
     monkeypatch: pytest.MonkeyPatch, outer: str
 ) -> None:
-    monkeypatch.setenv("TMPDIR", "/tmp/wherry-gone")  # noqa: S108  # a name; nothing is made
+    monkeypatch.setenv("TMPDIR", "/tmp/wherry-gone")  # a name; nothing is made
     monkeypatch.setenv(OUTER_TMPDIR_VARIABLE, outer)
     found = lasting_environment()
     assert found["TMPDIR"] == outer
