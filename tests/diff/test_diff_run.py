@@ -128,6 +128,19 @@ def test_a_label_that_may_be_private_is_counted_and_not_named(place: Path) -> No
     assert sum(share.after for share in shares) == pytest.approx(1)
 
 
+def test_a_shift_between_labels_that_are_not_named_is_measured_all_the_same(place: Path) -> None:
+    found, moved = splits(), splits()
+    for one in found["train"]:
+        one["label"] = "ann@example.org"
+    for one in moved["train"]:
+        one["label"] = "bob@example.org"
+    shift = next(each for each in difference(place, found, moved).shares)
+    assert (shift.feature, shift.split, shift.distance) == ("label", "train", 1)
+    assert [(share.name, share.before, share.after) for share in shift.shares] == [
+        ("(others)", 1, 1)
+    ]
+
+
 def test_languages_are_left_out_if_not_asked_for(place: Path) -> None:
     found = difference(place, splits(), splits(), language_rows=0)
     assert {shift.feature for shift in found.shares} == {"label"}

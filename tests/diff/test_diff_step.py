@@ -1,5 +1,7 @@
 """What changed between two versions, from counts alone."""
 
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,9 @@ class Numbers:
     def counts(self, side: Side, column: str) -> dict[SplitName, dict[str | int, int]]:
         found = self._columns.get(f"{side}_{column}")
         return {"train": found} if found else {}
+
+    def private(self, names: Collection[str]) -> list[str]:
+        return [name for name in names if "@" in name]
 
 
 COUNTS = st.dictionaries(st.integers(0, 50), st.integers(1, 50), max_size=8)

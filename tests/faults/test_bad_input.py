@@ -215,10 +215,15 @@ def test_a_name_with_line_ends_and_escapes_is_shown_escaped(tmp_path: Path, data
     assert done.code == 1
 
 
-def test_raw_personal_data_is_in_no_report_log_or_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["answer", "label"])
+def test_raw_personal_data_is_in_no_report_log_or_result(tmp_path: Path, place: str) -> None:
     canary = "jane.canary" + "@example.org"
     found = rows(30)
-    found[4]["messages"][1]["content"] = f"Write to {canary} at once"
+    for one in found[4:9]:
+        if place == "label":
+            one["label"] = canary
+        else:
+            one["messages"][1]["content"] = f"Write to {canary} at once"
     (tmp_path / "a.jsonl").write_bytes(lines(found))
     never = {
         "type": "expect_column_values_to_be_in_set",

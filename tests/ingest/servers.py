@@ -63,8 +63,8 @@ def gcs() -> AbstractContextManager[str]:
 @contextmanager
 def files(folder: Path) -> Iterator[str]:
     """A plain HTTP server of a folder's files."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
+    handler = functools.partial(Quiet, directory=str(folder))
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
         yield address
 
 
@@ -99,7 +99,7 @@ def git(repository: Path, folder: Path, user: str = "", password: str = "") -> I
     served = make_wsgi_chain(DictBackend({"/data.git": Repo(str(repository))}))
     server = make_server("127.0.0.1", 0, _for_user(served, user, password), handler_class=_Silent)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    with _serving(server):
+    with serving(server):
         yield GitServer(server.server_port, folder / "authority.pem")
 
 
@@ -148,7 +148,7 @@ def proxy(upstream: str) -> Iterator[Proxy]:
     class Handler(_Forward):
         proxy = made
 
-    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
         made.address = address
         yield made
 
@@ -201,13 +201,16 @@ class _Silent(WSGIRequestHandler):
         pass
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder's files and tells nobody of it."""
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @contextmanager
-def _serving(server: HTTPServer) -> Iterator[str]:
+def serving(server: HTTPServer) -> Iterator[str]:
+    """Runs a server in a thread for as long as the block lasts; gives its address."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

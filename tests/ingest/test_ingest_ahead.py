@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fsspec.asyn import get_loop
 
-from wherry.ingest.adapters.dvc import _Streamed
+from wherry.ingest.adapters.dvc.stream import Streamed
 
 DATA = bytes(range(256)) * 4
 
@@ -61,7 +61,7 @@ def opened(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.ERROR, "asyncio")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        yield lambda answer: _Streamed(Server(answer), "bucket/key", {})
+        yield lambda answer: Streamed(Server(answer), "bucket/key", {})
         gc.collect()
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0), get_loop()).result()
     assert [str(one.message) for one in told] == []
@@ -69,14 +69,14 @@ def opened(caplog: pytest.LogCaptureFixture) -> Any:
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 100, len(DATA), 5000, -1])
-def test_every_byte_comes_once_and_in_order(opened: Callable[..., _Streamed], size: int) -> None:
+def test_every_byte_comes_once_and_in_order(opened: Callable[..., Streamed], size: int) -> None:
     with opened(Answer()) as stream:
         pieces = list(iter(lambda: stream.read(size), b""))
     assert b"".join(pieces) == DATA
     assert {len(piece) for piece in pieces[:-1]} <= {size}
 
 
-def test_nothing_is_asked_for_beyond_the_end(opened: Callable[..., _Streamed]) -> None:
+def test_nothing_is_asked_for_beyond_the_end(opened: Callable[..., Streamed]) -> None:
     answer = Answer()
     with opened(answer) as stream:
         assert stream.read(1 << 30) == DATA
@@ -85,7 +85,7 @@ def test_nothing_is_asked_for_beyond_the_end(opened: Callable[..., _Streamed]) -
 
 
 def test_an_error_of_the_piece_ahead_is_raised_when_that_piece_is_asked_for(
-    opened: Callable[..., _Streamed],
+    opened: Callable[..., Streamed],
 ) -> None:
     answer = Answer(cut=128)
     with opened(answer) as stream:
@@ -97,7 +97,7 @@ def test_an_error_of_the_piece_ahead_is_raised_when_that_piece_is_asked_for(
 
 
 def test_closing_does_not_wait_for_the_piece_ahead_and_gives_the_connection_back(
-    opened: Callable[..., _Streamed],
+    opened: Callable[..., Streamed],
 ) -> None:
     answer = Answer(hangs=128)
     with opened(answer) as stream:
@@ -110,7 +110,7 @@ def test_closing_does_not_wait_for_the_piece_ahead_and_gives_the_connection_back
 
 
 def test_an_error_that_nobody_asks_for_any_more_is_told_nowhere(
-    opened: Callable[..., _Streamed],
+    opened: Callable[..., Streamed],
 ) -> None:
     answer = Answer(cut=128)
     with opened(answer) as stream:

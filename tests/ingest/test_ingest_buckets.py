@@ -45,6 +45,11 @@ def test_what_is_asked_for_is_the_bucket_and_the_path_in_it(scheme: str) -> None
     assert source == Source(f"{scheme}://bucket", "", "prefix/data", "")
 
 
+def test_no_letter_of_a_prefix_is_lost() -> None:
+    source = asked("s3://bucket/run #5?/100%", "", "a&b")
+    assert source == Source("s3://bucket", "", "run #5?/100%/a&b", "")
+
+
 @pytest.mark.parametrize(("revision", "path"), [("v1", ""), ("", "../other")])
 def test_a_revision_or_a_way_out_is_refused(revision: str, path: str) -> None:
     with pytest.raises(UriError):

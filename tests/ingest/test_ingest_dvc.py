@@ -123,13 +123,15 @@ def test_an_older_revision_gives_the_older_data(workbench: Path, tmp_path: Path)
     assert source.revision == old
 
 
-def test_nothing_is_written_into_the_checkout_but_dvcs_scratch(
-    checkout: Path, tmp_path: Path
+@pytest.mark.parametrize("revision", ["", "HEAD"])
+def test_nothing_is_written_into_the_checkout(
+    checkout: Path, tmp_path: Path, revision: str
 ) -> None:
-    before = everything(checkout)
-    take(tmp_path / "out", checkout)
-    new = everything(checkout).items() - before.items()
-    assert {name for name, _ in new} <= {".dvc/tmp/btime"}
+    """A pod may have it mounted for reading alone."""
+    (checkout / ".dvc" / ".gitignore").unlink()
+    before = everything(checkout), sorted(checkout.rglob("*"))
+    take(tmp_path / "out", checkout, revision)
+    assert (everything(checkout), sorted(checkout.rglob("*"))) == before
 
 
 def test_dvcs_shared_cache_is_not_used(
@@ -238,6 +240,42 @@ def test_an_unknown_output_is_named_with_those_there_are(checkout: Path) -> None
         resolve(str(checkout / "data-store" / ".."), "", "data/icd10/nothing")
 
 
+@pytest.mark.parametrize("inside", ["icd10", "icd10/train.jsonl"])
+def test_a_part_of_an_output_is_taken_by_what_pins_the_whole(
+    checkout: Path, tmp_path: Path, inside: str
+) -> None:
+    """DVC believes the store's listing of a part, whoever wrote it."""
+    there = objects(checkout)
+    listing, text = there["listing"], there["listing"].read_text()
+    train, other = (there[name].parent.name + there[name].name for name in ("train", "eval"))
+    listing.write_text(text.replace(train, other))
+    with pytest.raises(MissingError, match="lies in the DVC output 'data'") as caught:
+        take(tmp_path / "out", checkout, path=f"data/{inside}")
+    assert f"`path` to data and `folder` to {inside} in" in caught.value.remedy
+    with pytest.raises(DigestError):
+        take(tmp_path / "out", checkout, inside=inside)
+    listing.write_text(text)
+    assert take(tmp_path / "out", checkout, inside=inside)[1]
+
+
+def test_an_output_is_found_wherever_the_run_stands(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkout / "data-store")
+    take(tmp_path / "out", "..", path="./data/")
+    assert contents(tmp_path / "out") == ROWS
+
+
+def test_the_store_that_an_output_names_itself_is_the_one_that_is_told(
+    checkout: Path, tmp_path: Path
+) -> None:
+    config, pinned = checkout / ".dvc" / "config", checkout / "data.dvc"
+    config.write_text(config.read_text() + "['remote \"archive\"']\n    url = ../gone\n")
+    pinned.write_text(pinned.read_text().rstrip() + "\n  remote: archive\n")
+    with pytest.raises(MissingError, match=r"The DVC store 'archive' .*gone"):
+        take(tmp_path / "out", checkout)
+
+
 def test_an_output_may_be_a_single_file(checkout: Path, tmp_path: Path) -> None:
     source, fetched = take(tmp_path / "out", checkout, path="one.jsonl")
     assert contents(tmp_path / "out") == {"one.jsonl": lines([row(0, "one")])}
@@ -278,6 +316,21 @@ def test_an_address_is_read_through_a_private_clone(
         assert source.revision == head
         assert source.uri == f"dvc:{address}"
     assert contents(bare) == before
+
+
+@pytest.mark.parametrize("form", ["bare folder", "file://"])
+def test_a_repositorys_name_may_hold_any_letter(origin: Path, tmp_path: Path, form: str) -> None:
+    bare = tmp_path / "Ärzte & Daten" / "50%20 all.git"
+    shutil.copytree(origin / ".git", bare)
+    porcelain.branch_create(str(bare), "feature/x")
+    place = str(bare) if form == "bare folder" else f"file://{bare}"
+    assert resolve(place, "feature/x").revision == resolve(origin).revision
+
+
+def test_a_clone_that_fails_says_why_and_not_where_it_would_have_been() -> None:
+    with pytest.raises(MissingError, match="Connection refused") as caught:
+        resolve("https://localhost:1/x")
+    assert "wherry-dvc-" not in str(caught.value)
 
 
 def test_no_git_program_is_needed(origin: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import gzip
 import json
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 import pytest
@@ -15,7 +15,9 @@ from wherry.contracts import Dataset, Manifest, Row, SetAside, digest_file
 from wherry.contracts.dataset import DATASET_NAME, QUARANTINE_NAME
 from wherry.contracts.errors import DataError, FormatError, MissingError, SettingsError
 from wherry.entry import main
+from wherry.ingest.adapters.folder import FolderStore
 from wherry.ingest.run import run
+from wherry.ingest.step import TrackedFile
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +64,65 @@ def test_files_that_are_splits_already_keep_their_bytes(place: Path) -> None:
     assert [(s.name, s.rows) for s in dataset.splits] == [("train", 3), ("eval", 9), ("test", 9)]
     assert dataset.labels == ("eye", "heart", "skin")
     assert (dataset.cleaned, dataset.set_aside) == ((), 0)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of the files that were fetched."""
+    names: set[str] = set()
+    plain = FolderStore.open
+
+    def watched(store: FolderStore, file: TrackedFile) -> BinaryIO:
+        names.add(file.path)
+        return plain(store, file)
+
+    monkeypatch.setattr(FolderStore, "open", watched)
+    return names
+
+
+def test_what_holds_no_rows_is_not_fetched(place: Path, fetched: set[str]) -> None:
+    """A bucket has more in it than one team's rows: nobody waits for all of that."""
+    write(place / "data" / "claims", {"2026-01": rows(3), "2026-02": rows(3, "more")})
+    (place / "data" / "claims" / "manifest.json").write_text("{}")  # a name that our own file has
+    dataset = take(place, files={"train": "claims/*.jsonl"}, splits=["train"])
+    assert dataset.splits[0].rows == 6
+    assert fetched == {"claims/2026-01.jsonl", "claims/2026-02.jsonl"}
+
+
+def test_a_file_that_is_not_there_is_told_before_any_is_fetched(
+    place: Path, fetched: set[str]
+) -> None:
+    write(place / "data", {"a": rows(3)})
+    with pytest.raises(MissingError, match=r"has no b\*\.jsonl.*it has a\.jsonl"):
+        take(place, files={"train": "b*.jsonl"}, splits=["train"])
+    assert fetched == set()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_name_that_no_row_has_a_value_for_is_refused(place: Path, form: str) -> None:
+    """Else a misspelt group would have each patient's rows divided between the splits."""
+    table = pl.DataFrame(
+        {"text": [f"row {n}" for n in range(60)], "patient": ["p"] * 60, "ward": [None] * 60},
+        schema_overrides={"ward": pl.String},
+    )
+    path = place / "data" / f"all.{form}"
+    written = {"jsonl": table.write_ndjson, "csv": table.write_csv, "parquet": table.write_parquet}
+    written[form](path)
+    chosen = {"kind": "text", "files": {"all": path.name}, "split": {"by": "group"}}
+    chosen |= {"splits": ["train", "eval", "test"]}
+    with pytest.raises(DataError, match="No row has a value for 'ward'") as refused:
+        take(place, **chosen, columns={"group": "ward"})
+    assert "columns" in refused.value.remedy
+    with pytest.raises(DataError, match="no row in"):  # all in the split of their one patient
+        take(place, **chosen, columns={"group": "patient"})
+
+
+def test_a_name_that_one_row_has_a_value_for_is_enough(place: Path) -> None:
+    told = [{"text": "a"}, {"text": "b", "topic": "x"}]
+    for name, one in zip(("1", "2"), told, strict=True):
+        (place / "data" / f"{name}.jsonl").write_text(json.dumps(one))
+    chosen = {"kind": "text", "files": {"train": "*.jsonl"}, "splits": ["train"]}
+    assert take(place, **chosen, columns={"label": "topic"}).labels == ("x",)
 
 
 def test_nothing_else_is_left_in_the_folder_of_the_output(place: Path) -> None:
@@ -329,11 +390,11 @@ def test_held_out_rows_and_groups_are_not_in_train(place: Path) -> None:
 
 
 def test_what_the_cleaning_is_does_not_move_a_row_to_another_split(place: Path) -> None:
-    (place / "data" / "rows.jsonl").write_bytes(lines([{**one, "g": ""} for one in messy(200)]))
+    (place / "data" / "rows.jsonl").write_bytes(lines(messy(200)))
     chosen: dict[str, Any] = {
         "kind": "instruction",
         "files": {"all": "rows.jsonl"},
-        "columns": {"prompt": "q", "completion": "a", "group": "g"},
+        "columns": {"prompt": "q", "completion": "a"},
         "split": {"eval": 0.3, "test": 0.3},
     }
     plain = take(place, **chosen)

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -50,6 +51,23 @@ def test_paths_lead_into_structs(tmp_path: Path) -> None:
         id="size",
     )
     assert read(path, "traffic", columns)[0] == {1: Row("5", PAIR, time="2026-03-01T00:00:00Z")}
+
+
+def test_decimals_without_places_are_the_whole_numbers_that_warehouses_mean(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    whole = pl.Decimal(38, 0)
+    pl.DataFrame(
+        {
+            "text": ["x", "y"],
+            "id": pl.Series([7, 8], dtype=whole),
+            "group": pl.Series([3, None], dtype=whole),
+            "time": pl.Series([1_700_000_000, None], dtype=whole),
+            "label": pl.Series([None, Decimal("2.50")], dtype=pl.Decimal(10, 2)),
+        }
+    ).write_parquet(path)
+    rows, bad = read(path, "text")
+    assert rows == {1: Row("7", group="3", text="x", time="2023-11-14T22:13:20Z")}
+    assert bad == {2: "`label` must be text or a whole number, got a number"}
 
 
 def test_a_time_with_a_zone_is_read_without_pytz(

@@ -122,6 +122,12 @@ def test_a_header_that_does_not_serve_is_refused(tmp_path: Path, text: str, told
         read(table(tmp_path, text), "instruction", QA)
 
 
+def test_a_table_of_another_separator_is_told_how_to_export_it(tmp_path: Path) -> None:
+    with pytest.raises(FormatError) as refused:
+        read(table(tmp_path, "n;q;a\n1;x;y\n"), "instruction", QA)
+    assert "',' between the columns" in refused.value.remedy
+
+
 def test_columns_without_a_name_as_spreadsheets_leave_them_are_no_fault(tmp_path: Path) -> None:
     columns = Columns(prompt="q", completion="a")
     rows, bad = read(table(tmp_path, ",q,a,,\n0,x,y,,\n1,x,z,,\n"), "instruction", columns)

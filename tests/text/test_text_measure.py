@@ -6,7 +6,7 @@ import pytest
 from wherry.contracts.errors import SettingsError
 from wherry.text import language as language_module
 from wherry.text.language import language
-from wherry.text.measure import MEASURES, measure, measures
+from wherry.text.measure import MEASURES, looks_private, measure, measures
 from wherry.text.patterns import Pattern
 from wherry.text.repetition import repetition
 
@@ -133,3 +133,9 @@ def test_repetition_of_a_text_does_not_depend_on_its_neighbours() -> None:
     alone = [repetition(pl.Series([text]))[0] for text in texts]
     assert repetition(pl.Series(texts)).to_list() == alone
     assert alone[1] == pytest.approx(2 / 6)
+
+
+def test_names_that_must_not_be_shown_are_told() -> None:
+    names = ["heart", "ann@example.org", "AKIAIOSFODNN7EXAMPLQ", ""]
+    assert looks_private(names).to_list() == [False, True, True, False]
+    assert looks_private([]).to_list() == []

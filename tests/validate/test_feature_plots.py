@@ -56,6 +56,17 @@ def test_a_text_that_slipped_in_as_a_label_is_not_shown(tmp_path: Path) -> None:
     assert dict(zip(train.bins, train.counts, strict=True))["(others)"] == 1
 
 
+def test_of_many_labels_the_most_frequent_are_shown(tmp_path: Path) -> None:
+    rare = [row(n, label=f"a{n % 60:02}", id=f"{n}") for n in range(180)]
+    often = [row(n, label="zebra", id=f"z{n}") for n in range(40)]
+    train = plots(tmp_path, {"train": [*rare, *often]})["label", "train"]
+    counts = dict(zip(train.bins, train.counts, strict=True))
+    assert counts["zebra"] == 40
+    assert len(counts) == 51
+    assert counts["(others)"] == 11 * 3
+    assert list(train.bins[:-1]) == sorted(train.bins[:-1])
+
+
 def test_data_without_labels_or_rows_has_no_plot_of_them(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

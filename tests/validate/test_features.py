@@ -323,6 +323,19 @@ def test_what_must_not_stand_in_a_text_is_seen_by_name(
     assert found["secret"] == [False, column.startswith("secret_")]
 
 
+def test_a_label_that_is_personal_data_is_seen_as_such(only: Callable[..., Seen]) -> None:
+    """Labels are named by scores, gates and cards: what must not stand there is told first."""
+    found = only(
+        row(0, label=""),
+        row(1, label="ann.lee@example.org"),
+        row(2, label="AKIAIOSFODNN7EXAMPLQ"),
+        row(3, label="eye"),
+        columns=("pii_email", "pii", "secret"),
+    )
+    assert found["pii_email"] == found["pii"] == [False, True, False, False]
+    assert found["secret"] == [False, False, True, False]
+
+
 def test_control_tokens_and_injection_are_told_of_the_user_alone(
     only: Callable[..., Seen],
 ) -> None:

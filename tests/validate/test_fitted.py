@@ -99,6 +99,15 @@ def test_no_text_of_the_data_but_labels_is_in_it(tmp_path: Path) -> None:
     assert rule(fitted(tmp_path / "a.jsonl"), "label", "in_set")["kwargs"]["value_set"] == [*LABELS]
 
 
+def test_a_name_that_no_row_has_a_value_for_is_refused(tmp_path: Path) -> None:
+    """Else the suite would have no rule on labels, and nobody would notice."""
+    files = {"train": write(tmp_path / "a.jsonl", rows(topic=lambda n: "eye"))}
+    assert fit(files, "chat", Columns(label="topic"), now=NOW).seen.label_count == 1
+    with pytest.raises(DataError, match="No row has a value for 'topik'") as refused:
+        fit(files, "chat", Columns(label="topik"), now=NOW)
+    assert "--columns" in refused.value.remedy
+
+
 def test_labels_that_may_be_private_are_counted_and_not_written(tmp_path: Path) -> None:
     mails = ["ann@example.org", "bob@example.org", "ear"]
     path = write(tmp_path / "a.jsonl", rows(label=lambda n: mails[n % 3]))

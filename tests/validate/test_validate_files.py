@@ -410,6 +410,18 @@ def test_any_format_that_can_be_read_can_be_judged(tmp_path: Path) -> None:
         judge_files({"train": path}, "instruction", ValidateSettings({"expectations": rules}))
 
 
+def test_a_name_that_no_row_has_a_value_for_is_refused(tmp_path: Path) -> None:
+    """Else rules on labels would be left without rows, or be left out of a suite."""
+    from wherry.rows.settings import Columns
+
+    folder = write(tmp_path, {"train": [one(n, topic="eye") for n in range(9)]})
+    rules = [{"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 9}}]
+    settings, files = ValidateSettings({"expectations": rules}), {"train": folder / "train.jsonl"}
+    assert judge_files(files, "chat", settings, columns=Columns(label="topic"))[0].passed
+    with pytest.raises(DataError, match="No row has a value for 'topik'"):
+        judge_files(files, "chat", settings, columns=Columns(label="topik"))
+
+
 def test_a_preference_without_a_worse_answer_is_set_aside_not_judged(tmp_path: Path) -> None:
     rows = [one(n, rejected="none of them") for n in range(9)] + [one(9)]
     folder = write(tmp_path, {"train": rows})

@@ -4,7 +4,7 @@ No text of the data comes here: rows are numbers, and what is told are counts an
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, Literal, Protocol
@@ -88,9 +88,10 @@ class ShareShift:
     feature: str
     split: SplitName
     distance: float | None
-    """Total variation: half the sum of the absolute differences of the shares, in [0, 1]."""
+    """Total variation: half the sum of the absolute differences of the shares, in [0, 1], of all
+    values, those without a name here too."""
     shares: tuple[Share, ...]
-    """Every value, the one that moved most first."""
+    """Every value, the one that moved most first; those that are not named together."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,9 @@ class Counts(Protocol):
 
     def counts(self, side: Side, column: str) -> Mapping[SplitName, Mapping[str | int, int]]:
         """Gives how many rows of each split have each value; rows without one do not count."""
+
+    def private(self, names: Collection[str]) -> Collection[str]:
+        """Gives those of some labels that must not be named."""
 
 
 def compare(before: Dataset, after: Dataset, counts: Counts, settings: DiffSettings) -> DataDiff:
@@ -220,8 +224,8 @@ def _shares(
         for split in splits:
             a, b = _named(old.get(split, {})), _named(new.get(split, {}))
             if a or b:
-                fewest = settings.fewest_rows if feature == "label" else 0
-                shifts.append(_share_shift(feature, split, a, b, fewest))
+                names = _labels(a, b, counts, settings) if feature == "label" else {*a, *b}
+                shifts.append(_share_shift(feature, split, a, b, names))
     return tuple(shifts)
 
 
@@ -229,26 +233,39 @@ def _named(counts: Mapping[str | int, int]) -> dict[str, int]:
     return {str(value): count for value, count in counts.items()}
 
 
+def _labels(
+    old: Mapping[str, int], new: Mapping[str, int], counts: Counts, settings: DiffSettings
+) -> set[str]:
+    """Gives the labels that may be named: those of some rows that look like nobody's own."""
+    common = {
+        name
+        for name in {*old, *new}
+        if max(old.get(name, 0), new.get(name, 0)) >= settings.fewest_rows
+    }
+    return common - set(counts.private(common))
+
+
 def _share_shift(
-    feature: str, split: SplitName, old: dict[str, int], new: dict[str, int], fewest: int
+    feature: str, split: SplitName, old: dict[str, int], new: dict[str, int], names: Collection[str]
 ) -> ShareShift:
-    common = {n for n in old.keys() | new.keys() if max(old.get(n, 0), new.get(n, 0)) >= fewest}
-    shares = [
-        Share(name, a, b) for name, a, b in _both(_grouped(old, common), _grouped(new, common))
-    ]
+    distance = total_variation(_both(_shares_of(old), _shares_of(new))) if old and new else None
+    shares = _both(_grouped(old, names), _grouped(new, names))
     shares.sort(key=lambda share: (-abs(share.after - share.before), share.name))
-    distance = total_variation(shares) if old and new else None
     return ShareShift(feature, split, distance, tuple(shares))
 
 
-def _grouped(counts: dict[str, int], common: set[str]) -> dict[str, float]:
+def _shares_of(counts: Mapping[str, int]) -> dict[str, float]:
     total = sum(counts.values())
+    return {name: count / total for name, count in counts.items()}
+
+
+def _grouped(counts: Mapping[str, int], names: Collection[str]) -> dict[str, float]:
     shares: dict[str, float] = {}
-    for name, count in counts.items():
-        shown = name if name in common else OTHERS
-        shares[shown] = shares.get(shown, 0) + count / total
+    for name, share in _shares_of(counts).items():
+        shown = name if name in names else OTHERS
+        shares[shown] = shares.get(shown, 0) + share
     return shares
 
 
-def _both(old: dict[str, float], new: dict[str, float]) -> list[tuple[str, float, float]]:
-    return [(name, old.get(name, 0.0), new.get(name, 0.0)) for name in old.keys() | new.keys()]
+def _both(old: Mapping[str, float], new: Mapping[str, float]) -> list[Share]:
+    return [Share(name, old.get(name, 0.0), new.get(name, 0.0)) for name in old.keys() | new.keys()]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from wherry.contracts import Source
 from wherry.contracts.errors import MissingError, UriError
@@ -30,8 +29,10 @@ def asked(repo: str, revision: str, path: str) -> Source:
             f"A bucket has no revisions, got {revision!r} for {repo}.",
             remedy="Leave the revision empty; the checksum pins what is taken.",
         )
-    parts = urlsplit(repo)
-    return Source(f"{parts.scheme}://{parts.netloc}", "", below(parts.path, path), "")
+    # Not urlsplit(): in an object's name `?` and `#` are letters like any other.
+    scheme, _, place = repo.partition("://")
+    bucket, _, prefix = place.partition("/")
+    return Source(f"{scheme}://{bucket}", "", below(prefix, path), "")
 
 
 def listed(

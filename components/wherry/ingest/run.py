@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from wherry.contracts.digest import MANIFEST_NAME, digest_record
 from wherry.contracts.errors import ExtraMissingError, MissingError
 from wherry.contracts.files import staged_folder, sync_file
 from wherry.ingest.adapters.open import open_store
+from wherry.ingest.clean.files import needed
 from wherry.ingest.clean.verbatim import checked
 from wherry.ingest.settings import IngestSettings
 from wherry.ingest.step import Fetched, Store, materialise
@@ -76,7 +78,14 @@ def _make(
     """Fetches, cleans, describes and seals; nothing of what was fetched stays elsewhere."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as name:
         scratch = Path(name)
-        source, files = materialise(store, scratch / "found", settings.folder, checksum, report)
+        source, files = materialise(
+            store,
+            scratch / "found",
+            settings.folder,
+            checksum,
+            report,
+            choose=partial(needed, settings=settings),
+        )
         made = _filled(folder, scratch, files, settings, report)
     dataset = Dataset(
         kind=settings.kind,

@@ -140,6 +140,12 @@ class IngestSettings:
         named = all(self.patterns.get(name) == f"{name}.jsonl" for name in self.splits)
         return named and self.columns == Columns() and not self.clean and not self.split
 
+    @property
+    def tokenizers(self) -> frozenset[str]:
+        """The data's own files that cleaning steps count tokens with."""
+        named = (getattr(step, "tokenizer", "") for step in self.steps)
+        return frozenset(str(PurePosixPath(name)) for name in named if name)
+
     def _check_paths(self) -> None:
         names = {"path": self.path, "folder": self.folder}
         names |= {f"files.{split}": name for split, name in self.files.items()}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -99,6 +99,7 @@ def materialise(
     checksum: str,
     report: Report,
     patience: Patience = Patience(),  # noqa: B008 - frozen
+    choose: Callable[[Collection[str]], Collection[str]] = lambda names: names,
 ) -> tuple[Source, tuple[Fetched, ...]]:
     """Copies a version's files into an empty folder, each hashed while it is written.
 
@@ -110,6 +111,8 @@ def materialise(
             or empty to take what the store resolves.
         report: told how many bytes are done, or how many files if sizes are not known.
         patience: how often a store is asked again after a fault that passes.
+        choose: told the names of all files, gives those that are wanted; the others stay where
+            they are.
 
     Returns:
         The exact version, and its files in the order of their paths.
@@ -123,7 +126,7 @@ def materialise(
     """
     source = store.resolve()
     _agree(source, checksum)
-    files = _chosen(_listed(store, source), inside)
+    files = _chosen(_listed(store, source), inside, choose)
     folder.mkdir(parents=True, exist_ok=True)
     _make_folders(folder, files)
     return source, _Fetching(store, folder, source, report, patience, files).all()
@@ -201,8 +204,12 @@ def _remedy(source: Source, hash_: str = "") -> str:
     return "Put the file there again, then start the run again."
 
 
-def _chosen(files: Sequence[TrackedFile], folder: str) -> dict[str, TrackedFile]:
-    """Gives the files below a folder, or the one file of that name, by their new names."""
+def _chosen(
+    files: Sequence[TrackedFile],
+    folder: str,
+    choose: Callable[[Collection[str]], Collection[str]],
+) -> dict[str, TrackedFile]:
+    """Gives what is wanted of the files below a folder, or of the one file, by its new name."""
     prefix = "".join(f"{part}/" for part in PurePosixPath(folder).parts)
     chosen = {
         file.path.removeprefix(prefix): file for file in files if file.path.startswith(prefix)
@@ -213,9 +220,10 @@ def _chosen(files: Sequence[TrackedFile], folder: str) -> dict[str, TrackedFile]
             f"The data has no folder {folder!r}, only: {there[:200] or 'nothing'}.",
             remedy="Correct `folder` in the settings of ingest.",
         )
-    for name in chosen:
+    wanted = sorted(choose(chosen))
+    for name in wanted:
         refuse_odd_name(name, RESERVED)
-    return dict(sorted(chosen.items()))
+    return {name: chosen[name] for name in wanted}
 
 
 def _make_folders(folder: Path, files: dict[str, TrackedFile]) -> None:

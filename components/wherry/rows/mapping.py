@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Literal
@@ -52,6 +53,8 @@ class Mapper:
     columns: Columns
     strict: bool = True
     """Whether a row must pass `fault_of`; otherwise `fault_of_fields` alone."""
+    unseen: set[str] = field(default_factory=set)
+    """Paths for which no record had a value so far."""
     _faults: dict[tuple[object, ...], str] = field(default_factory=dict)
     """By the shape of a row, for rows have few."""
 
@@ -70,6 +73,9 @@ class Mapper:
         Raises:
             Unfit: saying which field is missing or of the wrong type.
         """
+        if self.unseen:  # soon there is none left
+            seen = [path for path in self.unseen if find(values, path) not in (None, "")]
+            self.unseen.difference_update(seen)
         row = self._filled(values)
         if fault := self.fault(row):
             raise Unfit(fault)
@@ -177,7 +183,7 @@ class Mapper:
 
     def _name(self, values: dict[str, Any], name: str) -> str:
         path = self.columns.paths[name]
-        value = find(values, path)
+        value = _whole(find(values, path))
         if isinstance(value, str):
             return _clean(value, path)
         if value is None:
@@ -188,7 +194,7 @@ class Mapper:
 
     def _time(self, values: dict[str, Any]) -> str:
         path = self.columns.paths["time"]
-        value = find(values, path)
+        value = _whole(find(values, path))
         if isinstance(value, datetime):
             return _written(value, path)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -215,6 +221,16 @@ def _inside(values: Any, path: str) -> Any:
         else:
             return None
     return values
+
+
+def _whole(value: Any) -> Any:
+    """Gives a decimal without places as the whole number that it is; all else as it was.
+
+    Warehouses export whole numbers so: Snowflake's and Oracle's are ``DECIMAL(38, 0)`` in Parquet.
+    """
+    if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
+        return int(value)
+    return value
 
 
 def _turn(value: Any, path: str) -> Message:
@@ -285,6 +301,6 @@ def _wrong(path: str, value: Any, expected: str) -> Unfit:
 def _type(value: Any) -> str:
     if isinstance(value, bool):
         return "a boolean"
-    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object",
-             bytes: "bytes", date: "a date without a time"}  # fmt: skip
+    names = {str: "text", int: "a number", float: "a number", Decimal: "a number", list: "a list",
+             dict: "an object", bytes: "bytes", date: "a date without a time"}  # fmt: skip
     return "nothing" if value is None else names.get(type(value), "a value of another type")

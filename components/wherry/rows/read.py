@@ -1,11 +1,11 @@
 """Reads the rows of a file, whatever its format, with bounded memory and exact line numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry.contracts import Kind
-from wherry.contracts.errors import FormatError
+from wherry.contracts.errors import DataError, FormatError
 from wherry.rows.batch import Bad, Batch
 from wherry.rows.jsonl import read_jsonl
 from wherry.rows.lines import read_blocks
@@ -35,6 +35,7 @@ def read_batches(
     *,
     batch_rows: int = 8192,
     strict: bool = True,
+    unseen: set[str] | None = None,
 ) -> Iterator[Batch]:
     """Reads a file's rows; one that is none becomes a `Bad`, and reading goes on.
 
@@ -51,6 +52,8 @@ def read_batches(
         batch_rows: the most lines of a batch; there are fewer where lines are long.
         strict: set rows aside in which `fault_of` finds a fault, such as turns out of order.
             Otherwise a row must have the fields of its kind, and no more.
+        unseen: some of the team's names; those that a row has a value for are taken out. What is
+            left in the end is misspelt, or stands for what the data does not have.
 
     Returns:
         Batches in the file's order. Each line is in one of them, as a row or as a `Bad`, but for
@@ -63,7 +66,27 @@ def read_batches(
         ExtraMissingError: if a package that its format needs is not installed.
     """
     name, packing = _format(path)
-    return _read(opened(path), path.name, name, packing, Mapper(kind, columns, strict), batch_rows)
+    mapper = Mapper(kind, columns, strict, set() if unseen is None else unseen)
+    return _read(opened(path), path.name, name, packing, mapper, batch_rows)
+
+
+def refuse_unseen(unseen: Collection[str], where: str) -> None:
+    """Refuses a name of the team's that none of the rows had a value for.
+
+    Else rows whose group is misspelt would be divided as if they had none, patients torn apart.
+
+    Args:
+        unseen: what `read_batches` left of the names.
+        where: the names stand, for the remedy.
+
+    Raises:
+        DataError: naming one.
+    """
+    if unseen:
+        raise DataError(
+            f"No row has a value for {min(unseen)!r}, which its columns name.",
+            remedy=f"Correct {where}, or take the name out if the data has no such thing.",
+        )
 
 
 def _format(path: Path) -> tuple[str, str]:

@@ -221,5 +221,8 @@ def _header(found: _Parsed | None, mapper: Mapper, name: str, delimiter: str) ->
     else:
         return names
     raise FormatError(
-        f"{name!r} {fault}.", remedy="Name the columns in its first line, and in the settings."
+        f"{name!r} {fault}.",
+        remedy=f"Export it again with {delimiter!r} between the columns."
+        if other
+        else "Name the columns in its first line, and in the settings.",
     )

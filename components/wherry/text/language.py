@@ -21,7 +21,7 @@ _DENSE: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Kh
 
 
 def language(texts: pl.Series, languages: Collection[str] = ()) -> pl.Series:
-    """Gives the ISO 639-1 code of each text's language, or ``und`` for a text too short to tell.
+    """Gives the ISO 639 code of each text's language, or ``und`` for a text too short to tell.
 
     Too short is a text of fewer than 12 letters, where a Chinese, Japanese, Korean, Thai, Lao,
     Khmer or Burmese one counts as three. Only the first 240 characters are looked at, and equal
@@ -29,7 +29,7 @@ def language(texts: pl.Series, languages: Collection[str] = ()) -> pl.Series:
 
     Args:
         texts: without nulls.
-        languages: the codes to choose among; empty for all 97.
+        languages: the codes to choose among; empty for all that the model knows.
 
     Raises:
         ExtraMissingError: if py3langid is not installed.

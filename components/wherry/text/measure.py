@@ -82,6 +82,20 @@ def measure(
     )
 
 
+def looks_private(names: Sequence[str]) -> pl.Series:
+    """Tells which names must not be shown: they look like personal data or a secret.
+
+    For labels and other values that a report would name. Whoever leaves one out counts it among
+    the others.
+
+    Example::
+
+        looks_private(["heart", "ann@example.org"]).to_list() == [False, True]
+    """
+    found = measure(pl.Series(names, dtype=pl.String), ["pii", "secret"])
+    return found["pii"] | found["secret"]
+
+
 def _check_names(names: Collection[str], extra: Sequence[Pattern]) -> None:
     known = measures(extra)
     for name in names:

@@ -18,6 +18,9 @@ _ASKING: Final[Mapping[str, tuple[str, ...]]] = {
     "expect_column_values_to_match_regex": ("regex",),
 }
 """Rules that pass whatever the data is without one of these, beside those with two limits."""
+_LANGUAGES: Final = frozenset({"language", "completion_language"})
+_LANGUAGE: Final = re.compile("[a-z]{2,3}")
+"""ISO 639; ``und`` is its own for what nobody can tell."""
 
 
 def refuse_odd_limits(kind: str, kwargs: Mapping[str, Any], columns: Mapping[str, Storage]) -> None:
@@ -43,7 +46,7 @@ def refuse_odd_limits(kind: str, kwargs: Mapping[str, Any], columns: Mapping[str
 
 def _refuse_nothing_asked(kind: str, kwargs: Mapping[str, Any]) -> None:
     asking = _ASKING.get(kind) or (_LOW_AND_HIGH if kind.endswith("_to_be_between") else ())
-    if asking and all(kwargs.get(name) is None for name in asking):
+    if asking and all(kwargs.get(name) in (None, "") for name in asking):
         raise ValueError(f"it passes whatever the data is without {' or '.join(asking)}")
 
 
@@ -80,6 +83,8 @@ def _refuse_odd_set(column: str, values: object, *, text: bool) -> None:
         if isinstance(value, str) != text:
             what = 'texts: quote each, such as "no"' if text else "values without quotes"
             raise ValueError(f"value_set of {column} must be {what}, got {value!r}")
+        if column in _LANGUAGES and not _LANGUAGE.fullmatch(str(value)):
+            raise ValueError(f"value_set of {column} must be codes such as 'en', got {value!r}")
 
 
 def _refuse_odd_regex(regex: object) -> None:

@@ -262,12 +262,14 @@ def _loose(
     progress: Report,
 ) -> "Iterator[tuple[str, Batch]]":
     """Reads files as they are, and sets aside what cannot be read, up to a cap."""
-    from wherry.rows.read import read_batches
+    from wherry.rows.read import read_batches, refuse_unseen
     from wherry.rows.settings import Columns
 
+    named = columns or Columns()
+    unseen = set(named.mapped)
     total, done, rows = sum(path.stat().st_size for path in files.values()), 0, 0
     for split, path in files.items():
-        for batch in read_batches(path, kind, columns or Columns(), strict=False):
+        for batch in read_batches(path, kind, named, strict=False, unseen=unseen):
             aside += [SetAside(path.name, bad.line, bad.reason) for bad in batch.bad]
             _refuse_many(aside, cap.rows, f"at most {cap.rows:,} may be")
             yield split, batch
@@ -277,6 +279,8 @@ def _loose(
     # Decimal: as binary fractions 0.29 of 100 rows would be 28.
     most = int(Decimal(str(cap.share)) * (rows + len(aside)))
     _refuse_many(aside, most, f"at most {100 * cap.share:.4g}% of {rows + len(aside):,} may be")
+    if rows:
+        refuse_unseen(unseen, "the names of the columns")
 
 
 def _refuse_many(aside: list[SetAside], most: int, allowed: str) -> None:

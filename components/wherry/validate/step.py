@@ -298,7 +298,7 @@ def _refuse_odd(rule: Rule, columns: Mapping[str, Storage]) -> None:
         raise ValueError("a row_condition needs condition_parser: pandas")
     mostly = rule.kwargs.get("mostly", 1)
     if isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 < mostly <= 1:
-        raise ValueError(f"mostly must be in (0, 1], got {mostly}")
+        raise ValueError(f"mostly must be in (0, 1], got {mostly!r}")
     _refuse_odd_value("kwargs", rule.kwargs)
 
 

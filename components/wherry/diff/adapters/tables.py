@@ -1,8 +1,7 @@
 """Counts the rows of two versions with DuckDB, from a few numbers a row on disk."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from operator import attrgetter
@@ -15,11 +14,11 @@ import polars as pl
 from wherry.contracts import Dataset, Row, read_rows
 from wherry.contracts.dataset import SplitName
 from wherry.diff.settings import DiffSettings
-from wherry.diff.step import OTHERS, Side
+from wherry.diff.step import Side
 from wherry.narrow import NarrowTable, fetched, opened
 from wherry.progress import Report
 from wherry.rows.canonical import content_id
-from wherry.text.measure import measure
+from wherry.text.measure import looks_private, measure
 
 _BATCH: Final = 8192
 """Rows that are held at a time."""
@@ -88,18 +87,12 @@ class Tables:
         found: dict[SplitName, dict[str | int, int]] = {}
         for split, value, count in fetched(self._database, query):
             found.setdefault(split, {})[value] = count
-        if column == "label":
-            return {split: _without_private(own) for split, own in found.items()}
         return found
 
-
-def _without_private(counts: Mapping[str | int, int]) -> Mapping[str | int, int]:
-    """Counts labels that look like personal data or a secret among the others."""
-    looks = measure(pl.Series(map(str, counts), dtype=pl.String), ["pii", "secret"])
-    found = Counter[str | int]()
-    for (name, count), hidden in zip(counts.items(), looks["pii"] | looks["secret"], strict=True):
-        found[OTHERS if hidden else name] += count
-    return found
+    def private(self, names: Collection[str]) -> list[str]:
+        """Gives those that look like personal data or a secret."""
+        listed = list(names)
+        return [name for name, hide in zip(listed, looks_private(listed), strict=True) if hide]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Finds the files that hold each split's rows."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -52,7 +52,24 @@ def origins(files: Iterable[Fetched], settings: IngestSettings) -> list[Origin]:
     return found
 
 
-def _matching(pattern: str, there: dict[str, Fetched], settings: IngestSettings) -> list[str]:
+def needed(names: Collection[str], settings: IngestSettings) -> frozenset[str]:
+    """Finds the files that must be fetched: those with rows, and the tokenizers of cleaning steps.
+
+    Where the data may be kept as it is, that is all of them.
+
+    Args:
+        names: of all files that there are.
+        settings: which split is in which files.
+
+    Raises:
+        MissingError: as `origins`, and before anything is fetched.
+    """
+    patterns = settings.patterns.values()
+    rows = {name for pattern in patterns for name in _matching(pattern, names, settings)}
+    return frozenset(names if settings.verbatim else rows | (settings.tokenizers & set(names)))
+
+
+def _matching(pattern: str, there: Collection[str], settings: IngestSettings) -> list[str]:
     if pattern in there:
         return [pattern]
     names = [name for name in sorted(there) if fnmatchcase(name, pattern)]

@@ -13,7 +13,7 @@ from wherry.ingest.clean.steps import Part, Rows
 from wherry.ingest.settings import IngestSettings
 from wherry.progress import Report
 from wherry.rows.batch import Batch
-from wherry.rows.read import read_batches
+from wherry.rows.read import read_batches, refuse_unseen
 
 
 class Reading:
@@ -31,6 +31,7 @@ class Reading:
         self._settings = settings
         self._ward = ward
         self._report = report
+        self._unseen = set(settings.columns.mapped)
         self.rows = 0
         """Good rows so far."""
 
@@ -38,7 +39,8 @@ class Reading:
         """Gives the rows of some files.
 
         Raises:
-            DataError: naming file and line, if more rows are bad than are allowed.
+            DataError: naming file and line, if more rows are bad than are allowed; or a name in
+                `columns` that no row has a value for.
         """
         total, done = sum(origin.file.size for origin in found), 0
         for origin in found:
@@ -48,11 +50,13 @@ class Reading:
                 self._report.progress(done, total, f"{self.rows:,} rows read")
                 yield from self._parts(origin.split, batch.rows)
         self._ward.check(self.rows)
+        if self.rows:
+            refuse_unseen(self._unseen, "`columns` in the settings of ingest")
 
     def _batches(self, origin: Origin) -> Iterator[Batch]:
         name = origin.file.path
         kind, columns = self._settings.kind, self._settings.columns
-        for batch in read_batches(self._folder / name, kind, columns):
+        for batch in read_batches(self._folder / name, kind, columns, unseen=self._unseen):
             self._ward.add([SetAside(name, bad.line, bad.reason) for bad in batch.bad])
             yield batch
 

@@ -194,14 +194,14 @@ def _looks(
 def _everywhere(
     texts: Texts, names: Sequence[str], instruments: Instruments
 ) -> dict[str, pl.Series]:
-    """Looks for flaws in what was said and in the system's turns, each different one once."""
-    said = _hinted(texts.said, names, instruments)
-    systems = texts.system.unique()
-    set_up = _measure(systems, names, instruments)
-    found = {}
-    for name in names:
-        flawed = systems.filter(set_up[name])
-        found[name] = said[name] | texts.system.is_in(flawed) if len(flawed) else said[name]
+    """Looks for flaws in what was said, and in the system's turns and labels, each of them once."""
+    found = _hinted(texts.said, names, instruments)
+    for repeated in (texts.system, texts.label.fill_null("")):
+        different = repeated.unique()
+        shown = _measure(different, names, instruments)
+        for name in names:
+            if len(flawed := different.filter(shown[name])):
+                found[name] |= repeated.is_in(flawed)
     return found
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import duckdb
-import polars as pl
 
 from wherry.contracts.validation import Column
-from wherry.text.measure import measure
+from wherry.text.measure import looks_private
 from wherry.validate.features.columns import FeatureTable
 from wherry.validate.features.store import database, parquet
 
@@ -16,7 +15,7 @@ LENGTHS: Final = ("prompt_tokens", "completion_tokens")
 LENGTHS_WITHOUT_TOKENIZER: Final = ("prompt_characters", "completion_characters")
 _CATEGORIES: Final = ("label", "language")
 _MOST_CATEGORIES: Final = 50
-"""Labels that a distribution shows; the rest are counted together."""
+"""Labels that a distribution shows, the most frequent; the rest are counted together."""
 _OTHERS: Final = "(others)"
 _FEWEST_ROWS: Final = 3
 """A label of fewer rows is counted among the others: it may be a text that slipped in."""
@@ -93,16 +92,13 @@ def _counts(
 def _shown(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     query = (
         f"SELECT {name} FROM features WHERE {name} IS NOT NULL GROUP BY {name} "  # noqa: S608 # a name of this file
-        f"HAVING count(*) >= {_FEWEST_ROWS} ORDER BY {name}"
+        f"HAVING count(*) >= {_FEWEST_ROWS} ORDER BY count(*) DESC, {name}"
     )
     values = [value for (value,) in connection.execute(query).fetchall()]
-    return _fit_to_show(values)[:_MOST_CATEGORIES]
+    return sorted(_fit_to_show(values)[:_MOST_CATEGORIES])
 
 
 def _fit_to_show(values: list[str]) -> list[str]:
     """Leaves out what looks like personal data or a secret, however often it stands."""
-    if not values:
-        return []
-    found = measure(pl.Series(values, dtype=pl.String), ("pii", "secret"))
-    private = found["pii"] | found["secret"]
-    return [value for value, hide in zip(values, private, strict=True) if not hide]
+    hidden = looks_private(values)
+    return [value for value, hide in zip(values, hidden, strict=True) if not hide]

@@ -65,7 +65,7 @@ def fit(
         report: told how far it is.
 
     Raises:
-        DataError: if no row can be read.
+        DataError: if no row can be read, or none has a value for one of the team's names.
         ExtraMissingError: if Polars, DuckDB or tokenizers is not installed.
     """
     names = wanted(kind, files, tokens=tokenizer is not None, times=now is not None)
@@ -89,6 +89,7 @@ class _Sample:
         self.files = files
         self.kind = kind
         self._columns = columns
+        self._unseen = set(columns.mapped)
         self._most = most
         self._report = report
         self.bad = 0
@@ -106,12 +107,24 @@ class _Sample:
                 self.faults.update(fault_of(row, self.kind) for row in batch.rows)
                 yield split, batch
 
+    def refuse_unseen(self) -> None:
+        """Refuses a name of the team's that no row has a value for.
+
+        Raises:
+            DataError: naming it.
+        """
+        from wherry.rows.read import refuse_unseen
+
+        if self.whole:
+            refuse_unseen(self._unseen, "--columns")
+
     def _of(self, path: Path) -> Iterator["Batch"]:
         from wherry.rows.read import read_batches
 
         seen = 0
         # Not strict: whether roles are in order is for the suite to say.
-        for batch in read_batches(path, self.kind, self._columns, strict=False):
+        batches = read_batches(path, self.kind, self._columns, strict=False, unseen=self._unseen)
+        for batch in batches:
             room = self._most - seen
             if room <= 0:
                 self.whole = False
@@ -130,6 +143,7 @@ def _measured(sample: _Sample, names: Sequence[str], tools: Instruments) -> Obse
             table = feature_table(sample.batches(), Path(folder), names, tools)
             if not sample.faults[""]:
                 raise _nothing_read(sample)
+            sample.refuse_unseen()
             return observe(table, sample.kind, whole=sample.whole, bad=sample.bad)
     except ModuleNotFoundError as error:
         raise ExtraMissingError(

@@ -100,13 +100,10 @@ def _spreads(frame: "pl.DataFrame") -> dict[str, Spread]:
 
 def _private(labels: "pl.Series") -> int:
     """Counts labels that must not be written into a file that people share."""
-    from wherry.text.measure import measure
+    from wherry.text.measure import looks_private
 
-    if not len(labels):
-        return 0
-    looks = measure(labels, ["pii", "secret"])
     odd = [not is_readable(name) or len(name) > _LONGEST_LABEL for name in labels]
-    return sum(map(any, zip(looks["pii"], looks["secret"], odd, strict=True)))
+    return sum(map(any, zip(looks_private(labels.to_list()), odd, strict=True)))
 
 
 def _counted(values: "pl.Series") -> dict[str, int]:
