@@ -8,6 +8,7 @@ import pytest
 
 from wherry.contracts import (
     Dataset,
+    Kind,
     Manifest,
     Message,
     Row,
@@ -23,18 +24,28 @@ LABELS = ("bone", "heart", "skin")
 
 def labelled_dataset(folder: Path) -> Path:
     """Writes a data set of six rows, two a label, as the ingest room does."""
-    folder.mkdir()
     rows = [
         Row(f"r{n}", (*PROMPT, Message("assistant", LABELS[n % 3])), LABELS[n % 3])
         for n in range(6)
     ]
+    return _written(folder, rows, "chat", LABELS)
+
+
+def _written(folder: Path, rows: list[Row], kind: Kind, labels: tuple[str, ...]) -> Path:
+    folder.mkdir()
     path = folder / "test.jsonl"
     path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
     splits = (Split("test", path.name, len(rows), digest_file(path)),)
     source = Source("dvc:.", "", "data", "md5:0")
-    Dataset("chat", splits, digest_bytes(b"data"), source, LABELS).write(folder / "dataset.json")
+    Dataset(kind, splits, digest_bytes(b"data"), source, labels).write(folder / "dataset.json")
     Manifest.seal(folder)
     return folder
+
+
+def text_dataset(folder: Path, *texts: str) -> Path:
+    """Writes a data set of plain text with a test split."""
+    rows = [Row(f"t{number}", text=text) for number, text in enumerate(texts)]
+    return _written(folder, rows, "text", ())
 
 
 @pytest.fixture(autouse=True)

@@ -129,6 +129,40 @@ def test_the_key_comes_from_the_environment_and_stands_in_no_message(
         assert hidden not in str(caught.value)
 
 
+@pytest.mark.parametrize("told", ["sk-mounted\n", " sk-mounted\r\n"])
+def test_a_key_that_ends_in_a_new_line_as_mounted_secrets_do_is_sent_without(
+    monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("TEAM_KEY", told)
+    with _server().serving() as server:
+        _answerer(server, api_key_variable="TEAM_KEY").answer([PROMPT], (), Silent())
+    assert set(server.keys) == {"Bearer sk-mounted"}
+
+
+@pytest.mark.parametrize("told", ["sk-one\nsk-two", "sk sesame", "sk-s\u00e9same"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_told(
+    monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("TEAM_KEY", told)
+    with _server().serving() as server, pytest.raises(EndpointError, match="TEAM_KEY") as caught:
+        _answerer(server, api_key_variable="TEAM_KEY")
+    assert "sk" not in str(caught.value)
+    assert not server.keys
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_that_lists_no_models_is_asked_for_the_one_that_is_named(status: int) -> None:
+    with _server().serving() as server:
+        server.listing = status
+        found = _answerer(server, model="gateway/slm", digest=OTHER)
+        assert found.answer([PROMPT], (), Silent())[0].text == "heart"
+        for lacking in ({"model": "slm"}, {"digest": OTHER}):
+            with pytest.raises(EndpointError, match=f"status {status}"):
+                _answerer(server, **lacking)
+    assert (found.model_digest, found.verified) == (OTHER, False)
+    assert server.bodies[0]["model"] == "gateway/slm"
+
+
 @pytest.mark.parametrize(
     ("cards", "endpoint", "digest", "verified"),
     [
@@ -330,6 +364,7 @@ def test_nobody_at_the_address_is_said_so() -> None:
         "http://",
         "http://u:p@host/v1",
         "http://host/v1?key=abc",
+        "http://host/v1#key=abc",
         "http://host:abc/v1",
         "http://host:99999/v1",
         "http://[::1/v1",
@@ -444,6 +479,19 @@ def test_what_one_server_answered_serves_no_other(tmp_path: Path) -> None:
     with _server(None, *TWO).serving() as one, _server(None, *TWO).serving() as other:
         _killed_after_four_rows(one, tmp_path)
         assert _rows_asked(other, tmp_path) == 6
+
+
+def test_what_a_server_says_instead_of_an_answer_is_a_refusal(tmp_path: Path) -> None:
+    reply = said("")
+    no = {"role": "assistant", "content": None, "refusal": "I'm sorry, I can't help with that."}
+    reply["choices"][0]["message"] = no
+    with _server(lambda _: (200, reply)).serving() as server:
+        found = _run(server, tmp_path, measures=["refusal_rate", "accuracy"])
+    rate = found.find("refusal_rate")
+    assert rate is not None and rate.value == 1.0
+    assert (
+        json.loads((tmp_path / "made.jsonl").read_text().splitlines()[0])["answer"] == no["refusal"]
+    )
 
 
 def test_perplexity_cannot_be_asked_of_a_server(tmp_path: Path) -> None:

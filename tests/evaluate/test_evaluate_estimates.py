@@ -1,10 +1,12 @@
 """Estimates against published values, hand-made cases and a plain loop."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry.evaluate.estimates import Draws, Estimate, median, share
+from wherry.evaluate.estimates import Draws, Estimate, median, resample, share
+from wherry.evaluate.measures.measure import divided
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,17 @@ def test_median_and_its_interval() -> None:
     found = median([5.0, 1.0, 3.0], Draws(500, 0))
     assert (found.value, found.low, found.high) == (3.0, 1.0, 5.0)
     assert median([], Draws(500, 0)) == Estimate()
+
+
+def test_of_one_value_there_is_no_interval() -> None:
+    assert median([5.0], Draws(500, 0)) == Estimate(5.0)
+    assert _mean([3.0]) == Estimate(3.0)
+    two = _mean([3.0, 5.0])
+    assert (two.low, two.value, two.high) == (3.0, 4.0, 5.0)
+
+
+def _mean(values: list[float]) -> Estimate:
+    rows = np.array([(value, 1.0) for value in values])
+    return resample(
+        rows, lambda sums: divided(sums[:, :1], sums[:, 1:]), Draws(500, 0)
+    ).estimates()[0]

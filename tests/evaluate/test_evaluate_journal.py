@@ -1,6 +1,7 @@
 """A killed evaluation goes on where it was and ends with the same predictions."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,20 @@ def test_where_nothing_can_be_written_nothing_is_kept(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
+    with open_journal(tmp_path / "answers", RUN) as journal:
+        assert isinstance(journal, NoJournal)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_nothing_can_be_locked_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As on a share without a lock server, or a bucket that is mounted."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with open_journal(tmp_path / "answers", RUN) as journal:
         assert isinstance(journal, NoJournal)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.conftest import Models
+from tests.evaluate.conftest import Models, text_dataset
 from wherry.contracts import Scores
 from wherry.contracts.errors import DataError
 from wherry.evaluate.run import run
@@ -96,6 +96,18 @@ def test_plain_text_is_scored_and_asked_nothing(models: Models, tmp_path: Path) 
     assert whole.confusion is None
     assert _perplexities(other) == pytest.approx(_perplexities(whole), rel=0.02)
     assert _perplexities(pieces) != _perplexities(whole)
+
+
+def test_text_of_four_tokens_a_character_is_scored_and_timed(
+    models: Models, tmp_path: Path
+) -> None:
+    """How fast a file is, is measured on the beginning of a text, which must leave it room."""
+    text = "\N{OCTOPUS}" * 300
+    folder = text_dataset(tmp_path / "texts", text)
+    scores = _run(models, models.gguf, folder, tmp_path)
+    assert _perplexities(scores)
+    speed = scores.find("first_token")
+    assert speed and speed.value
 
 
 def test_a_conversation_that_does_not_fit_is_refused(models: Models, tmp_path: Path) -> None:

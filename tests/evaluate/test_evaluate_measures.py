@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -297,6 +297,19 @@ SCHEMA = {
 )
 def test_schema_conformance(answer: str, valid: bool) -> None:
     assert schema_valid(SCHEMA)(answer, "") == (float(valid),)
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"multipleOf": 0.01}, "1e999"),
+        ({"items": {"$ref": "#"}}, "[" * 400 + "]" * 400),
+    ],
+)
+def test_no_answer_ends_an_evaluation_by_what_cannot_be_checked(
+    schema: dict[str, Any], answer: str
+) -> None:
+    assert schema_valid(schema)(answer, "") == (0.0,)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,14 @@ def test_how_many_rows_run_at_once_changes_scores_by_rounding_at_most(models: Mo
         assert other.label_scores == pytest.approx(one.label_scores, abs=0.02)
 
 
+def test_one_row_at_a_time_is_answered_to_the_same_bits_after_a_kill(models: Models) -> None:
+    labels = ("bone", "skin")
+    whole = _llamacpp(models, slots=1).answer(PROMPTS, labels, Silent())
+    first = _llamacpp(models, slots=1).answer(PROMPTS[:2], labels, Silent())
+    rest = _llamacpp(models, slots=1).answer(PROMPTS[2:], labels, Silent())
+    assert [*first, *rest] == list(whole)
+
+
 def test_a_prompt_that_does_not_fit_is_refused(models: Models) -> None:
     answerer = _llamacpp(models, context=64)
     with pytest.raises(DataError, match=r"(do not fit|exceeds the available) .*context"):

@@ -34,6 +34,10 @@ def test_the_reference_is_not_part_of_the_length() -> None:
     assert Slicing(("length",), edges=(4,)).of(Row("r", turns)) == ("length=0-3",)
 
 
+def test_plain_text_has_no_prompt_and_its_own_length() -> None:
+    assert Slicing(("length",), (64, 256)).of(Row("r", text="t" * 64)) == ("length=64-255",)
+
+
 def test_no_group_is_no_slice() -> None:
     slicing = Slicing(("group", "length"), edges=(4,))
     assert slicing.of(_row(1, "", 1)) == ("length=0-3",)

@@ -1,6 +1,7 @@
 """How answers become predictions and metrics."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from wherry.evaluate.estimates import Draws
 from wherry.evaluate.journal import NoJournal
 from wherry.evaluate.measures.choice import choose
 from wherry.evaluate.measures.classes import confusion
+from wherry.evaluate.predictions import Likelihood, lines_of, read_predictions
 from wherry.evaluate.slices import Slicing
 from wherry.evaluate.step import (
     Answer,
@@ -61,6 +63,7 @@ def _quality(made: list[Prediction], labels: tuple[str, ...] = LABELS) -> tuple[
             "\N{LEFT DOUBLE QUOTATION MARK}heart”",
             "«heart»",
         ),
+        *("> heart", "<heart>", "\N{ZERO WIDTH SPACE}heart\N{ZERO WIDTH NO-BREAK SPACE}"),
     ],
 )
 def test_case_punctuation_and_spacing_do_not_count(text: str) -> None:
@@ -81,6 +84,17 @@ def test_more_or_less_than_the_label_is_no_hit(text: str) -> None:
         ("C++.", "c++"),
         ("**C#**", "c#"),
         ("5%", "5%"),
+        ("(<5)", "<5"),
+        (">=5.", ">=5"),
+        ("> 5", "5"),
+        ("**.5**", ".5"),
+        ("<.5", "<.5"),
+        ("...5", "5"),
+        ("\N{MINUS SIGN}5", "-5"),
+        ("\N{EN DASH}.5", "-.5"),
+        ("3\N{EN DASH}5", "3-5"),
+        ("\N{EN DASH} 5", "5"),
+        ("<5 >", "<5"),
         ("+", "+"),
         ("?", "?"),
         ("...", "..."),
@@ -165,6 +179,18 @@ def test_what_is_not_known_of_every_row_has_no_value() -> None:
     for name in ("label_accuracy", "calibration_error"):
         assert (found[name, ""].value, found[name, ""].n) == (None, 1)
     assert found["accuracy", ""].value == 1.0
+
+
+@pytest.mark.parametrize("nats", [math.nan, math.inf])
+def test_a_perplexity_that_is_no_number_is_unknown_and_the_predictions_are_read_again(
+    tmp_path: Path, nats: float
+) -> None:
+    exam = _exam([_row(1, "bone"), _row(2, "bone")], LABELS, "perplexity")
+    made = predict(exam, [Answer("", ())] * 2, [Likelihood(2.0, 1), Likelihood(nats, 1)])
+    (tmp_path / "made.jsonl").write_bytes(lines_of(made))
+    assert read_predictions(tmp_path / "made.jsonl") == made
+    (found,) = quality(made, exam.chosen.measures, LABELS, Slicing(()), Draws(100, 0))
+    assert (found.name, found.value, found.n) == ("perplexity", None, 1)
 
 
 def test_a_label_outside_the_set_is_refused_by_row() -> None:

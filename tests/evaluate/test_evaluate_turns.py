@@ -35,3 +35,11 @@ def test_an_answer_that_melts_into_its_opening_has_its_own_tokens() -> None:
     (found,) = likelihoods(model, [ROW], Silent())
     assert model.asked == [("<user>hi<assistant>", "yes")]
     assert found.tokens == 3
+
+
+def test_an_empty_turn_adds_nothing_and_is_not_asked() -> None:
+    model = FakeRaw()
+    silent = Row("s", (Message("user", "hi"), Message("assistant", "")))
+    found = likelihoods(model, [silent, ROW, silent], Silent())
+    assert [(each.nats, each.tokens) for each in found] == [(0, 0), (3.0, 3), (0, 0)]
+    assert model.asked == [("<user>hi<assistant>", "yes")]

@@ -14,6 +14,7 @@ from wherry.evaluate.benchmarks.adapters.harness import LmEvalHarness
 from wherry.evaluate.benchmarks.settings import BenchmarkSettings
 from wherry.evaluate.benchmarks.step import Measured, data_digest, metrics_of
 from wherry.evaluate.memory import Answers, FileMemory
+from wherry.evaluate.raw.step import Scored
 from wherry.progress import Silent
 
 
@@ -39,6 +40,14 @@ def measured(
         model, memory or NoMemory(), chosen, tasks=tasks, data=data, scratch=folder / "scratch"
     )
     return harness.measure(Silent())
+
+
+class LikesThree(FakeRaw):
+    """Finds one word very probable where no question stands before it."""
+
+    def _score(self, context: str, rest: str) -> Scored:
+        found = super()._score(context, rest)
+        return Scored(-0.1, False) if not context and rest == " three" else found
 
 
 def value(found: Measured, name: str, slice_: str = "") -> Metric:
@@ -182,6 +191,85 @@ def test_a_task_that_samples_is_refused(tmp_path: Path) -> None:
         measured(FakeRaw(), tmp_path, "sums", tasks=own, data=own)
 
 
+@pytest.mark.parametrize("entry", [{"metric": "acuracy"}, {"metric": "acc", "hf_evaluate": True}])
+def test_a_metric_that_the_harness_lacks_is_refused_and_no_script_of_its_name_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: dict[str, object]
+) -> None:
+    """The harness looks for one in the working folder, then on the hub, and runs what it finds."""
+    script = tmp_path / str(entry["metric"]) / f"{entry['metric']}.py"
+    script.parent.mkdir()
+    script.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    listed = [{**entry, "aggregation": "mean", "higher_is_better": True}]
+    own, model = own_task(tmp_path / "own", metric_list=listed), FakeRaw()
+    with pytest.raises(SettingsError, match=rf"metric '{entry['metric']}' would come from the hub"):
+        measured(model, tmp_path, "sums", tasks=own, data=own)
+    assert not (tmp_path / "ran").exists()
+    assert not model.asked
+
+
+def test_python_of_a_task_fetches_no_python_either(tmp_path: Path) -> None:
+    own = own_task(tmp_path / "own")
+    (own / "loud.py").write_text("import evaluate\nprompt = evaluate.load('accuracy')\n")
+    text = (own / "sums.yaml").read_text().replace("'{{q}}'", "!function loud.prompt")
+    (own / "sums.yaml").write_text(text)
+    with pytest.raises(SettingsError, match="'accuracy' would come from the hub"):
+        measured(FakeRaw(), tmp_path, "sums", tasks=own, data=own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unsafe_code": True}, "runs the programs that the model writes"),
+        (
+            {"metric_list": [{"metric": "exact_match", "aggregation": "average"}]},
+            "'exact_match' together by an aggregation that there is not",
+        ),
+        ({"doc_to_txt": "{{q}}"}, r"sums\.yaml has an unknown field 'doc_to_txt', expected one of"),
+        ({"include": "nothing.yaml"}, r"sums\.yaml includes nothing\.yaml, which is not there"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_before_any_question_is_asked(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    own, model = own_task(tmp_path / "own", **changes), FakeRaw()
+    with pytest.raises(SettingsError, match=message):
+        measured(model, tmp_path, "sums", tasks=own, data=own)
+    assert not model.asked
+
+
+def test_a_split_without_a_row_is_named(tmp_path: Path) -> None:
+    own = own_task(tmp_path / "own")
+    (own / "sums" / "test.jsonl").write_text("")
+    with pytest.raises(MissingError, match=r"empty: sums/test\.jsonl"):
+        measured(FakeRaw(), tmp_path, "sums", tasks=own, data=own)
+
+
+def test_python_that_fails_on_the_data_is_the_tasks_fault(tmp_path: Path) -> None:
+    own = own_task(tmp_path / "own")
+    (own / "loud.py").write_text("def prompt(doc):\n    return doc['q'].nothing\n")
+    text = (own / "sums.yaml").read_text().replace("'{{q}}'", "!function loud.prompt")
+    (own / "sums.yaml").write_text(text)
+    with pytest.raises(SettingsError, match="AttributeError, which --debug shows"):
+        measured(FakeRaw(), tmp_path, "sums", tasks=own, data=own)
+
+
+def test_a_choice_weighed_without_its_question_is_no_answer(tmp_path: Path) -> None:
+    metrics = [{"metric": "acc"}, {"metric": "acc_mutual_info"}]
+    own = own_task(
+        tmp_path / "own",
+        output_type="multiple_choice",
+        doc_to_choice=["three", "two"],
+        doc_to_target="{{a}}",
+        metric_list=metrics,
+    )
+    # " two" is the likelier one behind a question; by itself " three" is likelier than either.
+    model = LikesThree({" two": -1.0})
+    found = measured(model, tmp_path, "sums", tasks=own, data=own)
+    assert [(each.answer, each.label_pick) for each in found.questions] == [("1", "1")] * 2
+    assert [each.correct for each in found.questions] == [True, False]
+
+
 def test_a_task_whose_data_lacks_a_column_is_refused(tmp_path: Path) -> None:
     own = own_task(
         tmp_path / "own", doc_to_choice="{{nothing.of.the.kind}}", output_type="multiple_choice"
@@ -209,6 +297,25 @@ def test_a_task_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     own = own_task(tmp_path / "own")
     (own / "odd.yaml").write_text("task: odd\ntag: [")
     with pytest.raises(SettingsError, match=r"task file odd\.yaml is no YAML"):
+        measured(FakeRaw(), tmp_path, "sums", tasks=own, data=own)
+
+
+def test_a_name_may_have_a_slash(tmp_path: Path) -> None:
+    own = own_task(tmp_path / "own", task="team/sums")
+    (own / "sums").rename(own / "moved")
+    (own / "team").mkdir()
+    (own / "moved").rename(own / "team" / "sums")
+    found = measured(
+        FakeRaw(texts={"One and one?": "two"}), tmp_path, "team/sums", tasks=own, data=own
+    )
+    assert value(found, "team/sums_exact_match").value == 0.5
+
+
+def test_a_task_file_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    own = own_task(tmp_path / "own")
+    with (own / "sums.yaml").open("a") as file:
+        file.write("doc_to_text: '{{a}}'\n")
+    with pytest.raises(SettingsError, match="the key 'doc_to_text' is given twice"):
         measured(FakeRaw(), tmp_path, "sums", tasks=own, data=own)
 
 

@@ -168,6 +168,30 @@ def test_scores_do_not_hang_on_what_was_read_before(world: World) -> None:
             assert alone.logprob == pytest.approx(score.logprob, abs=0.01)
 
 
+def test_the_logits_of_a_pass_are_bounded_whatever_the_vocabulary(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wherry.evaluate.raw.adapters import transformers
+
+    model = raw(world, world.base)
+    assert isinstance(model, transformers.TransformersRaw)
+    pairs = [((70,), tuple(71 + n % 9 for n in range(length))) for length in (30, 2, 40, 40, 35)]
+    whole = model.score(pairs, Silent())
+    held: list[int] = []
+    logits = model._logits
+
+    def measured(inputs: list[tuple[int, ...]], kept: int) -> object:
+        held.append((found := logits(inputs, kept)).numel())
+        return found
+
+    monkeypatch.setattr(model, "_logits", measured)
+    monkeypatch.setattr(transformers, "_LOGITS", most := 80 * 260)
+    parts = model.score(pairs, Silent())
+    assert len(held) > 2
+    assert max(held) <= most
+    assert [each.logprob for each in parts] == pytest.approx([each.logprob for each in whole])
+
+
 def test_choices_are_scored_alike_in_whatever_order_they_come(world: World) -> None:
     model = raw(world, world.gguf)
     context = model.tokens("Question: who was it that came?")

@@ -67,6 +67,21 @@ def test_a_group_of_equals_is_the_mean_of_its_tasks() -> None:
     assert made.high == pytest.approx(0.7 + math.hypot(0.2, 0.095))
 
 
+def test_a_group_of_shares_ends_within_zero_and_one() -> None:
+    sure = Figure("acc", 1.0, 2, 0.34, 1.0, "wilson", 2)
+    made = group_figure("acc", [sure, LARGE], by_size=False)
+    assert made.low is not None and made.low < 0.95
+    assert made.high == 1.0
+
+
+def test_one_question_has_no_interval_but_of_a_share_and_its_group_none_either() -> None:
+    one = figure("f1", 0.4, [0.4], mean, resamples=100, seed=0)
+    assert (one.value, one.n, one.low, one.high) == (0.4, 1, None, None)
+    group = group_figure("f1", [one, LARGE], by_size=False)
+    assert (group.value, group.low, group.high) == (pytest.approx(0.65), None, None)
+    assert figure("acc", 1.0, [1.0], mean, resamples=100, seed=0).method == "wilson"
+
+
 def test_a_group_with_a_task_that_was_not_measured_has_no_value() -> None:
     assert group_figure("acc", [SMALL, Figure("acc", None, 0)], by_size=True).value is None
 

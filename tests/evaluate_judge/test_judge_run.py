@@ -21,6 +21,7 @@ from wherry.contracts import (
     digest_file,
 )
 from wherry.contracts.errors import (
+    DataError,
     DigestError,
     FormatError,
     InterruptedRunError,
@@ -149,6 +150,7 @@ def test_a_rubric_of_ones_own_is_told_to_the_judge_and_recorded(
     [
         ("name: mine\nquestion: Which?\n", "criteria"),
         ("name: mine\nquestion: Which?\ncriteria: []\n", "must each say something"),
+        ("name: mine\nquestion: ' '\ncriteria: [x]\n", "must each say something"),
         ("name: mine\nquestion: Which?\ncriteria: [x]\nweight: 3\n", "weight"),
         ("[1, 2", "no YAML"),
         ("", "no rubric"),
@@ -246,6 +248,18 @@ def test_a_row_without_an_answer_is_refused(world: World) -> None:
     scores = Scores.read(world.root / "champion.json")
     replace(scores, predictions_digest=digest_file(path)).write(world.root / "champion.json")
     with pytest.raises(MissingError, match="The champion has no answer to row r0"):
+        world.run()
+
+
+def test_models_that_were_asked_for_no_answer_are_not_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on plain text, or where perplexity alone was measured."""
+    monkeypatch.setattr(room, "open_answerer", opened(lambda _: pytest.fail("was asked")))
+    for subject in ("champion", "challenger"):
+        data = Scores.read(world.root / f"{subject}.json").data_digest
+        answers(world.root, subject, [""] * 4, data)
+    with pytest.raises(DataError, match="nothing to judge"):
         world.run()
 
 

@@ -90,6 +90,15 @@ def test_a_model_is_probed_in_each_form(world: World, tmp_path: Path, form: str)
 
 
 @pytest.mark.local
+def test_answers_too_short_to_give_in_are_refused(world: World, tmp_path: Path) -> None:
+    """Else the words decide that nothing ever does, and a ceiling of the gate always holds."""
+    with pytest.raises(
+        SettingsError, match=r"7 tokens \(asking\.max_new_tokens\) never has 8 words"
+    ):
+        tried(world, world.gguf, tmp_path, settings={"asking": {**ASKING, "max_new_tokens": 7}})
+
+
+@pytest.mark.local
 def test_a_local_model_can_be_the_classifier(world: World, tmp_path: Path) -> None:
     told = {"classifier": {"max_new_tokens": 1, "context": 500, "slots": 2, "threads": 1}}
     # One letter a token: of this model's 512 the package's own policies would leave no room.

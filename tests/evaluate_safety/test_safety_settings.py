@@ -16,6 +16,7 @@ from wherry.evaluate.safety.settings import SafetySettings
     [
         (SafetySettings, {"memorised_tokens": 4}, "memorised_tokens must be at least 8, got 4"),
         (SafetySettings, {"flagged_at": 1.0}, r"flagged_at must be in \(0, 1\), got 1.0"),
+        (SafetySettings, {"control_split": "train"}, "control_split must be .* got 'train'"),
         (SafetySettings, {"asking": {"max_new_tokens": 0}}, "max_new_tokens must be at least 1"),
         (SafetySettings, {"asking": {"max_new_tokens": 90, "context": 90}}, "context must be"),
         (

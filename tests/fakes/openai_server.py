@@ -26,6 +26,8 @@ class FakeOpenAi:
     bodies: list[Json] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     """The Authorization header of each request."""
+    listing: int = 200
+    """The status that its list of models comes with."""
 
     @contextmanager
     def serving(self) -> Iterator["FakeOpenAi"]:
@@ -47,7 +49,7 @@ class FakeOpenAi:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # http.server's name
                 fake.keys.append(self.headers["Authorization"])
-                self._send(200, {"object": "list", "data": fake.cards}, {})
+                self._send(fake.listing, {"object": "list", "data": fake.cards}, {})
 
             def do_POST(self) -> None:  # http.server's name
                 fake.keys.append(self.headers["Authorization"])

@@ -8,6 +8,9 @@ from typing import Final
 _TELLING: Final = frozenset("+-#%")
 """Marks that make another answer of a word or a number: ``-5``, ``C++``, ``C#``, ``5%``."""
 _BULLET: Final = re.compile(r"[+\-#]+ ")
+_MINUS: Final = re.compile("[\N{MINUS SIGN}\N{EN DASH}](?=[.\\d])")
+_NUMBER: Final = re.compile(r"(?:[<>]=?)?[+-]?(?<!\.)\.?\d")
+"""How a number begins: ``<5`` and ``.5`` are others than ``5``."""
 
 
 def normalise(text: str) -> str:
@@ -19,15 +22,28 @@ def normalise(text: str) -> str:
 
         normalise(" Heart. ")  # "heart"
         normalise("-5")  # "-5"
+        normalise("(<0.5)")  # "<0.5"
     """
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    marks = "".join({" ", *filter(_is_punctuation, set(plain))})
-    bare = plain.strip(marks)
+    plain = _MINUS.sub("-", plain)
+    bare = _stripped(plain)
     if bullet := _BULLET.match(bare):
-        bare = bare[bullet.end() :].strip(marks)
+        bare = _stripped(bare[bullet.end() :])
     return bare or plain
 
 
+def _stripped(text: str) -> str:
+    """Takes punctuation off both ends, but for what a number begins with."""
+    marks = "".join({" ", *filter(_is_punctuation, set(text))})
+    start, end = len(text) - len(text.lstrip(marks)), len(text.rstrip(marks))
+    number = _NUMBER.search(text)
+    if number and number.start() < start < number.end():
+        start = number.start()
+    return text[start:end]
+
+
 def _is_punctuation(mark: str) -> bool:
-    known = mark in string.punctuation or unicodedata.category(mark).startswith("P")
+    """Says whether a mark is punctuation, or nothing that anyone sees, as a zero-width space."""
+    category = unicodedata.category(mark)
+    known = mark in string.punctuation or category == "Cf" or category.startswith("P")
     return known and mark not in _TELLING

@@ -56,14 +56,14 @@ def share(hits: int, n: int) -> Estimate:
 
 
 def median(values: Sequence[float], draws: Draws) -> Estimate:
-    """Estimates a median by the percentile bootstrap.
+    """Estimates a median by the percentile bootstrap; of one value it has no interval.
 
     Args:
         values: the measurements.
         draws: of the bootstrap.
     """
-    if not values:
-        return Estimate()
+    if len(values) < 2:
+        return Estimate(*values)
     drawn = np.random.default_rng(draws.seed).choice(values, (draws.resamples, len(values)))
     low, high = np.percentile(np.median(drawn, axis=1), TAILS)
     return Estimate(float(np.median(values)), float(low), float(high))
@@ -113,6 +113,7 @@ class Resampled:
         plain percentiles' 95% interval covers 92%, this one 95%. A draw in which a number is
         undefined, such as F1 of a class that it lacks, does not count for that number; where
         they are more than the interval's tails, as of a class of one or two rows, it has none.
+        Nor has a single row: it says nothing of how far others are from it.
         """
         return [
             _bca(float(value), self.drawn[:, k], self.without[:, k], self.counts)
@@ -155,7 +156,7 @@ def _bca(value: float, drawn: Floats, without: Floats, counts: NDArray[np.int64]
     defined = drawn[~np.isnan(drawn)]
     if not np.isfinite(value) or not len(defined):
         return Estimate()
-    if len(defined) < CONFIDENCE * len(drawn):
+    if counts.sum() < 2 or len(defined) < CONFIDENCE * len(drawn):
         return Estimate(value)
     from scipy.special import ndtr, ndtri
 

@@ -6,12 +6,19 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from wherry.contracts import Digest
 from wherry.evaluate.predictions import Prediction, lines_of
+
+_KEEPS_NOTHING: Final = (
+    *(errno.EACCES, errno.EROFS, errno.EAGAIN),
+    *(errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
+)
+"""A pod's file system may be read-only, or a share or a mounted bucket that knows no locks; and
+another process may ask the same: two writers in one file may not."""
 
 
 class Journal(Protocol):
@@ -102,9 +109,7 @@ def open_journal(folder: Path, evaluation: Digest) -> Iterator[Journal]:
             lock = opened.enter_context(path.with_suffix(".lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            # A pod's file system may be read-only; and another process may ask the same: two
-            # writers in one file may not.
-            if error.errno not in (errno.EACCES, errno.EROFS, errno.EAGAIN):
+            if error.errno not in _KEEPS_NOTHING:
                 raise
             yield NoJournal()
             return

@@ -12,7 +12,8 @@ def likelihoods(model: RawModel, rows: Sequence[Row], report: Report) -> list[Li
     """Scores each row's completion as the assistant's turn, the end of turn left out.
 
     Plain text is scored without a chat template, after the token that opens a text. What is
-    longer than the model's context is scored in pieces, each as if it began there.
+    longer than the model's context is scored in pieces, each as if it began there. A reference
+    without a token, as of an empty turn, adds nothing.
 
     Args:
         model: asked in tokens.
@@ -22,7 +23,7 @@ def likelihoods(model: RawModel, rows: Sequence[Row], report: Report) -> list[Li
     Raises:
         DataError: if a conversation does not fit the model's context.
     """
-    pieces = [_pieces(model, row) for row in rows]
+    pieces = [[pair for pair in _pieces(model, row) if pair[1]] for row in rows]
     scored = iter(model.score([pair for each in pieces for pair in each], report))
     return [
         Likelihood(

@@ -122,4 +122,6 @@ def _speed(
 
 def _spoken(row: Row, context: int) -> Sequence[Message]:
     """Gives what a user would say; of plain text its beginning, which leaves room for an answer."""
-    return row.prompt or (Message("user", row.text[: context // 4]),)
+    # By bytes: a character has up to four tokens, a byte never more than one.
+    start = row.text.encode()[: context // 4].decode(errors="ignore")
+    return row.prompt or (Message("user", start),)

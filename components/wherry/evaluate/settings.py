@@ -113,7 +113,8 @@ class EvaluateSettings:
     """Which parts of the data have scores of their own: each label's rows, each group's, those
     of each length of the prompt. A group's name then stands in the scores."""
     length_edges: tuple[int, ...] = (64, 256, 1024)
-    """Where one length ends and the next begins, in characters of the prompt."""
+    """Where one length ends and the next begins, in characters of the prompt; of plain text, which
+    has none, in its own."""
     slice_rows: int = 10
     """Fewest rows that a group or a length must have for scores of its own."""
     json_schema: dict[str, Any] = field(default_factory=dict)

@@ -16,7 +16,8 @@ class Slicing:
 
     by: tuple[By, ...] = ("label",)
     edges: tuple[int, ...] = ()
-    """Where one length ends and the next begins, in characters of the prompt."""
+    """Where one length ends and the next begins, in characters of the prompt; of plain text, which
+    has none, in its own."""
     least: int = 1
     """Fewest rows of a group or a length that has scores of its own."""
 
@@ -46,5 +47,5 @@ class Slicing:
         ]
 
     def _length(self, row: Row) -> str:
-        characters = sum(len(turn.content) for turn in row.prompt)
+        characters = sum(len(turn.content) for turn in row.prompt) or len(row.text)
         return self._lengths()[sum(edge <= characters for edge in self.edges)]

@@ -280,7 +280,8 @@ def _terms(
     chosen: Chosen, answer: str, reference: str, scored: Likelihood | None
 ) -> Mapping[str, tuple[float, ...]]:
     terms: dict[str, Terms] = {n: take(answer, reference) for n, take in chosen.terms.items()}
-    if scored is not None:
+    # A model whose weights are broken finds a text NaN probable: JSON has no word for that.
+    if scored is not None and math.isfinite(scored.nats):
         terms[TERMS] = likelihood_terms(scored, reference)
     return {name: tuple(map(float, found)) for name, found in terms.items()}
 

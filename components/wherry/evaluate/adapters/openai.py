@@ -30,6 +30,8 @@ _NO_KEY: Final = "none"
 """What a server that asks for no key is sent: the protocol has no place for nothing."""
 _BAD_REQUEST: Final = 400
 _TOO_MANY: Final = 429
+_NOT_THERE: Final = (404, 405, 501)
+"""What a server answers that has no list of its models, as some gateways."""
 _TOO_LONG: Final = ("context_length_exceeded", "exceed_context_size_error")
 """What servers call a prompt that they have no room for: OpenAI, and llama.cpp by its type."""
 T = TypeVar("T")
@@ -72,6 +74,12 @@ class _Places:
 @dataclass(frozen=True)
 class _Turn:
     content: str | None = None
+    refusal: Any = None
+    """What is said in the place of an answer, by servers that tell the two apart."""
+
+    @property
+    def text(self) -> str:
+        return self.content or (self.refusal if isinstance(self.refusal, str) else "")
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,10 @@ class _Choice:
 class _Reply:
     choices: list[_Choice]
     system_fingerprint: str | None = None
+
+
+class _NotThereError(EndpointError):
+    """The server has nothing at an address of the protocol."""
 
 
 class OpenAiAnswerer:
@@ -111,7 +123,7 @@ class OpenAiAnswerer:
         self._max_new_tokens = max_new_tokens
         self._client = OpenAI(
             base_url=url,
-            api_key=os.environ.get(endpoint.api_key_variable) or _NO_KEY,
+            api_key=_key(endpoint.api_key_variable),
             timeout=endpoint.timeout,
             max_retries=endpoint.retries,
             # No proxy stands between a machine and itself.
@@ -173,7 +185,7 @@ class OpenAiAnswerer:
             raise EndpointError(f"{self._url} answered a row with no choice.", remedy=_ASK_OTHER)
         choice = reply.choices[0]
         scores = label_scores(_first_tokens(choice), labels)
-        return Answer(choice.message.content or "", scores, choice.finish_reason == "length")
+        return Answer(choice.message.text, scores, choice.finish_reason == "length")
 
     def _options(self, labels: Sequence[str]) -> dict[str, Any]:
         if self._endpoint.reasoning:
@@ -194,7 +206,7 @@ class OpenAiAnswerer:
 
     def _found(self) -> tuple[str, str]:
         """Gives the model's name on the server, and the digest that the server says it has."""
-        listed = self._called(_Cards, self._client.models.with_raw_response.list).data or []
+        listed = self._listed()
         wanted = self._endpoint.model
         cards = [card for card in listed if not wanted or card.id == wanted]
         if len(cards) != 1:
@@ -206,6 +218,15 @@ class OpenAiAnswerer:
             )
         said = cards[0].digest
         return cards[0].id, said if _is_digest(said) else ""
+
+    def _listed(self) -> list[_Card]:
+        """Gives the models that the server lists, or the one that is named where it has no list."""
+        try:
+            return self._called(_Cards, self._client.models.with_raw_response.list).data or []
+        except _NotThereError:
+            if not (self._endpoint.model and self._endpoint.digest):
+                raise
+            return [_Card(self._endpoint.model)]
 
     def _identified(self, said: str) -> tuple[Digest, bool]:
         expected = self._endpoint.digest
@@ -270,7 +291,8 @@ class OpenAiAnswerer:
                 remedy="Wait, or lower endpoint.parallel in the settings, and run the same command "
                 "again: it goes on.",
             )
-        return EndpointError(what, remedy=_ASK_OTHER)
+        kind = _NotThereError if status in _NOT_THERE else EndpointError
+        return kind(what, remedy=_ASK_OTHER)
 
 
 _ASK_OTHER: Final = (
@@ -342,6 +364,22 @@ def _first_tokens(choice: _Choice) -> list[tuple[bytes, float]]:
     ]
 
 
+def _key(variable: str) -> str:
+    """Gives the key, without the line's end that a file of a mounted secret often has.
+
+    Raises:
+        EndpointError: if no header can carry it.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise EndpointError(
+            f"The key in {variable} has a space or a character that no header can carry, expected "
+            "printable ASCII.",
+            remedy="Put the server's key alone into it.",
+        )
+    return key or _NO_KEY
+
+
 def _checked(url: str) -> str:
     """Gives a URL as messages may show it."""
     parts = _parts(url)
@@ -351,9 +389,9 @@ def _checked(url: str) -> str:
             "http: or https:.",
             remedy="Write it as http://HOST:PORT/openai/v1.",
         )
-    if parts.username or parts.password or parts.query:
+    if parts.username or parts.password or parts.query or parts.fragment:
         raise UriError(
-            f"The URL of {parts.hostname} carries a user, a password or a query.",
+            f"The URL of {parts.hostname} carries a user, a password, a query or a fragment.",
             remedy="Take it out and put the key into the environment: addresses are recorded.",
         )
     return url

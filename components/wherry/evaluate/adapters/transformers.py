@@ -228,11 +228,13 @@ def shared_prefix(prompts: Sequence[Tokens]) -> int:
     return longest
 
 
-def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Gives batches of rows of similar length, the shortest first, none over `FORWARD_TOKENS`."""
+def batches(
+    lengths: Sequence[int], batch_size: int, most: int = FORWARD_TOKENS
+) -> Iterator[list[int]]:
+    """Gives batches of rows of similar length, the shortest first, none of over `most` tokens."""
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > FORWARD_TOKENS):
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > most):
             yield batch
             batch = []
         batch.append(row)

@@ -117,6 +117,8 @@ def figure(
         hits = int(sum(values))
         if math.isclose(hits / n, value, abs_tol=1e-9):
             return _share(name, hits, n)
+    if n == 1:
+        return Figure(name, value, n)
     draws = np.random.default_rng(seed).integers(0, n, (resamples, n))
     drawn = [aggregate([values[row] for row in rows]) for rows in draws]
     low, high = np.percentile(drawn, [2.5, 97.5])
@@ -143,7 +145,12 @@ def group_figure(name: str, parts: Sequence[Figure], *, by_size: bool) -> Figure
     weights = [part.n / n if by_size else 1 / len(parts) for part in parts]
     value = sum(w * (part.value or 0) for w, part in zip(weights, parts, strict=True))
     reach = math.hypot(*(w * _reach(part) for w, part in zip(weights, parts, strict=True)))
-    return Figure(name, value, n, value - reach, value + reach, "stderr")
+    if math.isinf(reach):
+        return Figure(name, value, n)
+    low, high = value - reach, value + reach
+    if len(hits) == len(parts):
+        low, high = max(0.0, low), min(1.0, high)
+    return Figure(name, value, n, low, high, "stderr")
 
 
 def _reach(part: Figure) -> float:

@@ -19,7 +19,13 @@ from wherry.contracts import (
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import DigestError, FormatError, MissingError, SettingsError
+from wherry.contracts.errors import (
+    DataError,
+    DigestError,
+    FormatError,
+    MissingError,
+    SettingsError,
+)
 from wherry.evaluate.estimates import Draws
 from wherry.evaluate.judge.settings import JudgeSettings, Rubric
 from wherry.evaluate.judge.step import (
@@ -131,7 +137,7 @@ def _duels(
     before, after = (
         _answers(scores, path) for scores, path in zip(asked, (champion, challenger), strict=True)
     )
-    return [
+    duels = [
         Duel(
             row.id,
             row.prompt,
@@ -141,6 +147,13 @@ def _duels(
         )
         for row in rows
     ]
+    if not any(duel.champion or duel.challenger for duel in duels):
+        raise DataError(
+            "Neither model has answered a single row: there is nothing to judge.",
+            remedy="Evaluate conversations, with a measure that asks for answers, such as "
+            "exact_match.",
+        )
+    return duels
 
 
 def _answers(scores: Scores, path: Path) -> dict[str, Prediction]:

@@ -25,7 +25,8 @@ class Rubric:
         Raises:
             ValueError: naming the field.
         """
-        if not (self.name and self.question and self.criteria and all(self.criteria)):
+        said = (self.name, self.question, *self.criteria)
+        if not (self.criteria and all(map(str.strip, said))):
             raise ValueError("name, question and criteria must each say something")
 
 

@@ -31,6 +31,10 @@ def schema_valid(schema: Mapping[str, Any]) -> Callable[[str, str], Terms]:
             return (float(is_json and validator.is_valid(value)),)
         except (unresolvable, re.error) as error:
             raise _no_schema(error) from error
+        except (ArithmeticError, RecursionError):
+            # As 1e999 beside multipleOf, or brackets by the hundred: what cannot be checked does
+            # not conform, and no answer may end an evaluation.
+            return (0.0,)
 
     return terms
 

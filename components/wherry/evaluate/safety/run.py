@@ -169,7 +169,7 @@ def _classifier(
     memory: Memory,
 ) -> Classifier:
     if folder is None and not url:
-        return WordsClassifier(chosen.fewest_words)
+        return _words(chosen)
     if not told.policies:
         raise SettingsError(
             f"The prompt set {told.name} has no policies, and a classifier needs one.",
@@ -179,6 +179,17 @@ def _classifier(
     who = f"{opened.identity} {msgspec.json.encode(chosen.classifier).decode()}"
     answerer = RememberingAnswerer(opened.answerer, memory, who)
     return PolicyClassifier(answerer, f"{opened.name} ({opened.digest})", told.policies)
+
+
+def _words(chosen: SafetySettings) -> Classifier:
+    """Refuses answers so short that none could count as giving in: every rate would be 0."""
+    if chosen.asking.max_new_tokens < chosen.fewest_words:
+        raise SettingsError(
+            f"An answer of {chosen.asking.max_new_tokens} tokens (asking.max_new_tokens) never has "
+            f"{chosen.fewest_words} words (fewest_words), from which on it counts as giving in.",
+            remedy="Raise asking.max_new_tokens, to some dozens of tokens.",
+        )
+    return WordsClassifier(chosen.fewest_words)
 
 
 def _owner(model: ModelRef, settings: SafetySettings) -> str:

@@ -100,6 +100,10 @@ class SafetySettings:
         for name, low in {**lowest, "memorised_tokens": 8}.items():
             if (value := getattr(self, name)) < low:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
+        if self.control_split in ("", "train"):
+            raise ValueError(
+                f"control_split must be a split that was not trained on, got {self.control_split!r}"
+            )
         if not 0 < self.flagged_at < 1:
             raise ValueError(f"flagged_at must be in (0, 1), got {self.flagged_at}")
         if self.classifier.endpoint.reasoning:

@@ -18,6 +18,7 @@ import lm_eval
 import msgspec
 import numpy as np
 from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import aggregation_registry
 from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
@@ -25,6 +26,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from wherry.contracts import Message, digest_bytes
 from wherry.contracts.errors import MissingError, SettingsError, WherryError
 from wherry.evaluate.benchmarks.adapters.tasks import leaves, local_tasks, task_folders
+from wherry.evaluate.benchmarks.adapters.unfetched import nothing_fetched
 from wherry.evaluate.benchmarks.settings import BenchmarkSettings
 from wherry.evaluate.benchmarks.step import (
     Measured,
@@ -40,6 +42,11 @@ from wherry.progress import Report
 _BATCH: Final = 128
 """Requests that are answered, and remembered, together. What a model says of one may hang on the
 others by rounding: batches are the same in a run that was killed and went on."""
+_ODD: Final = (
+    *(TypeError, ValueError, AssertionError, AttributeError),
+    *(IndexError, StopIteration, ArithmeticError),
+)
+"""What comes of task files, and of the Python beside them, that do not fit their data."""
 Row = dict[str, Any]
 """What the harness logs of one question."""
 
@@ -78,10 +85,11 @@ class LmEvalHarness:
         # For Python that stands beside task files: the harness itself draws from a seed of its own.
         random.seed(self._settings.seed)
         np.random.seed(self._settings.seed)
-        with _quiet(), _explained():
+        with _quiet(), _explained(), nothing_fetched():
             manager = self._manager()
             loaded = manager.load(list(self._settings.tasks))
-            for task in loaded["tasks"].values():
+            for name, task in loaded["tasks"].items():
+                _check(name, task)
                 self._set_shots(task)
             found = lm_eval.evaluate(
                 _Asked(self._model, self._memory, report),
@@ -302,6 +310,21 @@ def _quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
+def _check(name: str, task: Any) -> None:
+    """Refuses, before hours of questions, what the harness finds out behind them or never."""
+    if getattr(task, "UNSAFE_CODE", False):
+        raise SettingsError(
+            f"The task {name!r} runs the programs that the model writes (unsafe_code).",
+            remedy="Leave it out; what a model writes is never run here.",
+        )
+    for metric, aggregate in task.aggregation().items():
+        if not callable(aggregate):
+            raise SettingsError(
+                f"The task {name!r} puts {metric!r} together by an aggregation that there is not.",
+                remedy=f"Name one of {', '.join(sorted(aggregation_registry))}.",
+            )
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """Makes of what the harness and datasets raise what a person should read.
@@ -318,7 +341,7 @@ def _explained() -> Iterator[None]:
         raise _unreadable(type(error).__name__) from error
     except (KeyError, ImportError, jinja2.TemplateError) as error:
         raise _unusable(f"{type(error).__name__}: {error}") from error
-    except (TypeError, ValueError, AssertionError) as error:
+    except _ODD as error:
         raise _unusable(f"{type(error).__name__}, which --debug shows") from error
 
 
@@ -375,8 +398,11 @@ def _answers(row: Row) -> tuple[str, str]:
     if not given or not isinstance(given[0], (tuple, list)):
         text = str(given[0]) if given else ""
         return text, text
-    scores = [score for score, _ in given]
+    # Behind the choices stand, for this figure, the same ones without the question.
+    choices = len(given) // (2 if "acc_mutual_info" in row["metrics"] else 1)
+    scores = [score for score, _ in given[:choices]]
     # The harness counts a choice without the space that parts it from the question.
-    lengths = [max(1, len(asked[1].removeprefix(" "))) for asked in row["arguments"]]
+    asked = row["arguments"][:choices]
+    lengths = [max(1, len(rest.removeprefix(" "))) for _, rest, *_ in asked]
     normed = [score / length for score, length in zip(scores, lengths, strict=True)]
     return str(scores.index(max(scores))), str(normed.index(max(normed)))

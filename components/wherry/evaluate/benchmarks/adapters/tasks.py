@@ -1,13 +1,17 @@
 """Finds benchmark tasks' files, and puts data that lies here in the place of the hub's."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 import lm_eval.tasks
 import yaml
+from lm_eval.config.task import TaskConfig
 
+from wherry.contracts import digest_bytes
 from wherry.contracts.errors import MissingError, SettingsError
+from wherry.strict_yaml import StrictLoader
 
 _STANDARD: Final = {
     "hellaswag": "hellaswag",
@@ -21,6 +25,8 @@ _STANDARD: Final = {
 }
 """Where the harness keeps the best known tasks. It has 14,000 files, which take six seconds to
 read; these few are found without."""
+_FIELDS: Final = {*(each.name for each in fields(TaskConfig)), "include", "task_list"}
+"""What may stand in a file of a task."""
 _FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 
 
@@ -44,7 +50,7 @@ def _family(name: str) -> str:
     return "mmlu" if name.startswith("mmlu_") else name
 
 
-class _Plain(yaml.SafeLoader):
+class _Plain(StrictLoader):
     """Reads task files without running the Python that they name."""
 
 
@@ -64,6 +70,8 @@ def _defined(folder: Path) -> dict[str, list[str]]:
                 remedy="Correct it.",
             ) from error
         config = config if isinstance(config, dict) else {}
+        _check_fields(path, config)
+        _check_includes(path, config.get("include") or [])
         members, tags = config.get("task"), config.get("tag") or []
         own = (
             [config["group"]]
@@ -74,6 +82,28 @@ def _defined(folder: Path) -> dict[str, list[str]]:
             if isinstance(name, str):
                 found[name] = members if isinstance(members, list) else []
     return found
+
+
+def _check_fields(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuses what the harness would refuse without a word on where it stands."""
+    if "group" in config or "class" in config:
+        return
+    if unknown := sorted(map(str, config.keys() - _FIELDS)):
+        raise SettingsError(
+            f"The task file {path.name} has an unknown field {unknown[0]!r}, expected one of "
+            f"{', '.join(sorted(_FIELDS))}.",
+            remedy="Correct it.",
+        )
+
+
+def _check_includes(path: Path, names: str | Sequence[str]) -> None:
+    """Refuses a file that the harness would leave out without a word."""
+    for name in [names] if isinstance(names, str) else names:
+        if not (path.parent / name).is_file():
+            raise SettingsError(
+                f"The task file {path.name} includes {name}, which is not there.",
+                remedy="Name a file, relative to the one that includes it.",
+            )
 
 
 def local_tasks(
@@ -103,7 +133,9 @@ def local_tasks(
             shown = shots > 0 or bool(entry.cfg.get("num_fewshot"))
             found = _source(leaf, entry.cfg, data, folder.parent / "cache", shown=shown)
             made = {"include": str(entry.yaml_path), "task": leaf, **found}
-            (folder / f"{leaf}.yaml").write_text(yaml.safe_dump(made))
+            # Not by its name, which may have a slash in it.
+            name_of_file = f"{digest_bytes(leaf.encode()).removeprefix('sha256:')}.yaml"
+            (folder / name_of_file).write_text(yaml.safe_dump(made))
 
 
 def leaves(name: str, index: Mapping[str, Any]) -> Iterator[str]:
@@ -143,6 +175,7 @@ def _source(
                 f"The data of {task} is of several formats: {', '.join(sorted(formats))}.",
                 remedy="Keep one.",
             )
+        _check_rows(task, files.values())
         splits = {split: str(path) for split, path in files.items()}
         return {
             "dataset_path": formats.pop(),
@@ -157,6 +190,15 @@ def _source(
         f"{data} holds no data of the task {task!r}.",
         remedy=f"Put it into {task}/SPLIT.jsonl, or the hub's {config.get('dataset_path')} there.",
     )
+
+
+def _check_rows(task: str, files: Iterable[Path]) -> None:
+    for path in files:
+        if not path.stat().st_size:
+            raise MissingError(
+                f"The data of {task} is empty: {task}/{path.name}.",
+                remedy="Fill it or take it out.",
+            )
 
 
 def _left_out(

@@ -129,12 +129,8 @@ class LlamaCppRaw:
         # at once changes their numbers a little, and that must not favour one of the choices.
         self._advance(context[:-1], 0)
         after = self._read((context + rest)[:-1], len(rest))
-        wanted = np.array(rest)
-        # The sum of exponentials in float64: over 50,000 tokens float32 loses three digits.
-        top = after.max(axis=-1, keepdims=True)
-        scale = top[:, 0] + np.log(np.exp((after - top).astype(np.float64)).sum(axis=-1))
-        logprob = (after[np.arange(len(rest)), wanted] - scale).sum()
-        return Scored(float(logprob), bool((after.argmax(axis=-1) == wanted).all()))
+        logprob = sum(_logprob(*each) for each in zip(after, rest, strict=True))
+        return Scored(logprob, bool((after.argmax(axis=-1) == np.array(rest)).all()))
 
     def complete(
         self, prompts: Sequence[Tokens], *, max_tokens: int, stop: Sequence[str], report: Report
@@ -188,3 +184,14 @@ class LlamaCppRaw:
     def _forget(self) -> None:
         LIBRARY.llama_memory_clear(self._memory, True)
         self._held = ()
+
+
+def _logprob(logits: NDArray[np.float32], token: int) -> float:
+    """Gives log P(token) by the logits over the vocabulary, [vocabulary].
+
+    The sum of exponentials is in float64, for over 50,000 tokens float32 loses three digits; and
+    one place at a time, for all of a long text would be gigabytes.
+    """
+    top = logits.max()
+    behind = float(logits[token]) - float(top)
+    return behind - float(np.log(np.exp((logits - top).astype(np.float64)).sum()))

@@ -1,9 +1,9 @@
 """Asks a transformers model, with or without a LoRA adapter, in tokens."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,10 @@ from wherry.cores import usable_cores
 from wherry.evaluate.adapters.transformers import batches, ends_of, load
 from wherry.evaluate.raw.step import Pair, Scored, Tokens, check_room, until
 from wherry.progress import Report
+
+_LOGITS: Final = 1 << 27
+"""Logits of one pass, 512 MiB: eight texts of 511 tokens would take 4 GiB with the vocabulary of
+Gemma, and their log-probabilities as much again."""
 
 
 class TransformersRaw:
@@ -93,14 +97,21 @@ class TransformersRaw:
         readers: dict[Tokens, list[int]] = {}
         for number, (context, rest) in enumerate(pairs):
             readers.setdefault((context + rest)[:-1], []).append(number)
-        inputs, found = list(readers), dict[int, Scored]()
-        for rows in batches([len(tokens) for tokens in inputs], self._batch_size):
-            asked = [[pairs[number][1] for number in readers[inputs[row]]] for row in rows]
-            scored = self._scored([inputs[row] for row in rows], asked)
-            for row, each in zip(rows, scored, strict=True):
-                found.update(zip(readers[inputs[row]], each, strict=True))
+        found = dict[int, Scored]()
+        kept = [max(len(pairs[number][1]) for number in each) for each in readers.values()]
+        for inputs in self._batches(list(readers), kept):
+            asked = [[pairs[number][1] for number in readers[tokens]] for tokens in inputs]
+            for tokens, each in zip(inputs, self._scored(inputs, asked), strict=True):
+                found.update(zip(readers[tokens], each, strict=True))
             report.progress(len(found), len(pairs), "texts scored")
         return [found[number] for number in range(len(pairs))]
+
+    def _batches(self, inputs: Sequence[Tokens], kept: Sequence[int]) -> Iterator[list[Tokens]]:
+        """Gives what is read at once, bounded by its tokens and by the logits that are kept."""
+        room = _LOGITS // int(self._model.config.get_text_config().vocab_size)
+        for rows in batches([len(tokens) for tokens in inputs], self._batch_size):
+            for part in batches([kept[row] for row in rows], self._batch_size, room):
+                yield [inputs[rows[at]] for at in part]
 
     def _scored(
         self, inputs: Sequence[Tokens], asked: Sequence[Sequence[Tokens]]
