@@ -159,6 +159,7 @@ def test_a_waiver_is_signed_taken_into_the_policy_and_excuses_its_rule(
         ({"2100-01-01": "2020-01-01"}, "is over already"),
         ({"2100-01-01": "soon"}, "is no time"),
         ({"twelve rows a class": " "}, "No reason was given"),
+        ({NAME: "De mo"}, "name 'De mo' is no DNS label"),
     ],
 )
 def test_a_waiver_that_cannot_be_meant_is_not_signed(
@@ -169,6 +170,23 @@ def test_a_waiver_that_cannot_be_meant_is_not_signed(
     assert done.returncode == 2
     assert told in done.stderr
     assert not (folder / "waiver.json").exists()
+
+
+def test_a_waiver_is_not_written_over_one_of_another_rule_or_over_a_policy(
+    folder: Path, wherry: Wherry
+) -> None:
+    wherry(folder, "keys", "init")
+    assert wherry(folder, *WAIVE).returncode == 0
+    first = (folder / "waiver.json").read_bytes()
+    other = wherry(folder, *(word.replace("macro_f1", "accuracy") for word in WAIVE))
+    assert (other.returncode, other.stderr[:10]) == (2, "E_SETTINGS")
+    assert "holds the waiver of floors.macro_f1" in other.stderr
+    assert (folder / "waiver.json").read_bytes() == first
+    assert wherry(folder, *WAIVE, "--out", "gate.yaml").returncode == 1
+    assert (folder / "gate.yaml").read_text() == POLICY
+    longer = wherry(folder, *(word.replace("2100", "2101") for word in WAIVE))
+    assert longer.returncode == 0  # the same one, for longer
+    assert (folder / "waiver.json").read_bytes() != first
 
 
 def test_a_waiver_for_a_digest_that_is_none_is_not_signed(folder: Path, wherry: Wherry) -> None:

@@ -74,6 +74,9 @@ def read(**fields: Any) -> Policy:
         ({"max_data_age_days": float("nan")}, "max_data_age_days must be in .* got nan"),
         ({"required_approvals": [" "]}, "required_approvals must be different roles, got ' '"),
         ({"required_approvals": ["safety", "safety"]}, "must be different roles, got 'safety'"),
+        ({"required_approvals": ["Safety", "safety"]}, "must be different roles, got 'Safety'"),
+        ({"required_approvals": ["safety "]}, "required_approvals must be plain words"),
+        ({"required_approvals": ["a\nb"]}, "required_approvals must be plain words"),
         ({"waivers": [{"rule": "floors.accuracy"}]}, "waivers"),
     ],
 )
@@ -94,6 +97,27 @@ def test_a_bad_policy_names_its_field(fields: dict[str, Any], told: str) -> None
 def test_an_alternative_that_asks_for_no_quality_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="floors must name at least one metric"):
         read(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"floors": {"decode_speed": 20}},
+        {"floors": {"refusal_rate": 0.1}},
+        {"every": {"decode_speed": 20}},
+        {"floors": {"decode_speed": 20}, "ceilings": {"jailbreak_rate": 0.02, "size": 3}},
+        {"ceilings": {"unheard_of": 3}},
+        {"any_of": [{"floors": {"decode_speed": 20}}, {"floors": {"accuracy": 0.5}}]},
+    ],
+)
+def test_to_be_quick_small_or_harmless_is_no_quality(fields: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="floors must name at least one metric of quality"):
+        read(**{"floors": {}, **fields})
+
+
+@pytest.mark.parametrize("metric", ["perplexity", "byte_perplexity", "wikitext_bits_per_byte"])
+def test_plain_text_is_judged_by_a_ceiling_alone(metric: str) -> None:
+    assert list(rule_names(read(floors={}, ceilings={metric: 20}))) == [f"ceilings.{metric}"]
 
 
 def test_quality_may_be_asked_for_in_groups_alone() -> None:
@@ -199,6 +223,24 @@ def test_a_policy_is_said_in_words() -> None:
         required_approvals=["clinical safety", "release manager"],
     )
     assert explain(policy) == GOLDEN.read_text(encoding="utf-8").splitlines()
+
+
+def test_a_metric_that_is_likely_a_slip_is_asked_about() -> None:
+    policy = read(
+        floors={"acuracy": 0.5, "hellaswag_acc_norm": 0.3, "f1/a.acuracy": 0.2, "our_score": 1},
+        ceilings={"frist_token_p95": 200, "latency_p99": 200},
+        any_of=[{"floors": {"marco_f1/eye": 0.5}}],
+        max_data_age_days=9,
+    )
+    asked = [line for line in explain(policy) if line.endswith("meant?")]
+    assert asked == [
+        f"Nothing here gives {name}, unless a benchmark of yours does: was {meant} meant?"
+        for name, meant in (
+            ("acuracy", "accuracy"),
+            ("frist_token_p95", "first_token"),
+            ("marco_f1", "macro_f1"),
+        )
+    ]
 
 
 FIELDS = [field.name for field in dataclasses.fields(Policy)]

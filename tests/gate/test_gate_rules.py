@@ -77,6 +77,7 @@ class Case:
 
 CLASSES = with_metrics(share("f1", 0.8, 12, "cancer"), share("f1", 0.45, 9, "eye"))
 GROUPS = with_metrics(share("accuracy", 0.9, 40, "group=a"), share("accuracy", 0.5, 40, "group=b"))
+PLAIN = replace(scores(), metrics=(Metric("perplexity", 12.5, 400, 12.0, 13.0, unit="per token"),))
 CHAMPION = scores(model=LIVE)
 NOT_WORSE = {**FLOOR, "champion": {"accuracy": 0.02}, "significance": "not worse"}
 BETTER = {**NOT_WORSE, "significance": "better"}
@@ -106,6 +107,22 @@ TABLE = {
         ("jailbreak_rate has no high end of an interval",),
         more=(safety(metrics=(Metric("jailbreak_rate", 0.0, 50),)),),
     ),
+    "the slowest of a few runs is no 95th percentile": Case(
+        {**FLOOR, "ceilings": {"first_token_p95": 300}},
+        ("first_token_p95 stands on 19 runs, at least 20 are asked for",),
+        quantized=with_metrics(Metric("first_token_p95", 290.0, 19, unit="ms")),
+    ),
+    "a percentile of many runs": Case(
+        {**FLOOR, "ceilings": {"first_token_p95": 300}},
+        quantized=with_metrics(Metric("first_token_p95", 290.0, 20, unit="ms")),
+    ),
+    "a percentile for which too few runs were timed": Case(
+        {**FLOOR, "ceilings": {"first_token_p99": 300}},
+        (
+            "first_token_p99 is not among the quantized model's scores: it takes 100 runs at "
+            "least (speed_runs of evaluate)",
+        ),
+    ),
     "a time whose worse end nobody knows": Case(
         {**FLOOR, "ceilings": {"first_token_p95": 300}, "use": "low"},
         ("first_token_p95 has no high end of an interval",),
@@ -118,6 +135,31 @@ TABLE = {
         champion=replace(
             with_metrics(Metric("first_token_p95", 290.0, 20, unit="ms")), model_digest=LIVE
         ),
+    ),
+    "a size that is too large by less than one sees": Case(
+        {**FLOOR, "ceilings": {"size": 145e6 - 1}},
+        ("size is 145.0 MB, at most 145.0 MB is allowed (in full: 145000000, 144999999)",),
+    ),
+    "a loss that is too large by less than one sees": Case(
+        {**FLOOR, "quantization": {"accuracy": 0.01}},
+        (
+            "accuracy lost 1.00 points by quantizing, at most 1.00 points are allowed "
+            "(in full: 0.010004, 0.01)",
+        ),
+        quantized=with_metrics(share("accuracy", 0.7 - 0.010004, 252)),
+    ),
+    "plain text by its perplexity": Case({"ceilings": {"perplexity": 13}}, quantized=PLAIN),
+    "plain text of too high a perplexity, at its worse end": Case(
+        {"ceilings": {"perplexity": 12.6}, "use": "low"},
+        (
+            "perplexity is 13 per token (high end of the 95% interval), at most 12.6 per token is "
+            "allowed",
+        ),
+        quantized=PLAIN,
+    ),
+    "a ceiling of a few bytes": Case(
+        {**FLOOR, "ceilings": {"size": 1600}},
+        ("size is 145.0 MB, at most 1,600 bytes is allowed",),
     ),
     "a size is exact": Case({**FLOOR, "ceilings": {"size": 145e6}, "use": "low"}),
     "safety that was not measured": Case(
@@ -345,7 +387,10 @@ TABLE = {
     ),
     "data of an unknown age": Case(
         {**FLOOR, "max_data_age_days": 30},
-        ("not every row of the training data says when it was written",),
+        (
+            "not every row of the training data says when it was written, or no data set was "
+            "handed over",
+        ),
     ),
     "data of the future": Case(
         {**FLOOR, "max_data_age_days": 30},

@@ -96,7 +96,7 @@ def test_a_ceiling_refuses_what_lies_above_it() -> None:
         (Metric("f1", 0.9, 0, slice="cancer"), "f1 of cancer stands on 0 rows"),
         (Metric("size", None, 1, unit="bytes"), "size could not be measured"),
         (Metric("size", -1.0, 1, unit="bytes"), "size could not be measured"),
-        (Metric("size", 1e6, 0, unit="bytes"), "size stands on 0 rows"),
+        (Metric("size", 1e6, 0, unit="bytes"), "size stands on 0 runs"),
     ],
 )
 def test_a_metric_that_was_not_measured_fails(metric: Metric, told: str) -> None:

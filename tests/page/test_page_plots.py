@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from wherry.page.plots.bars import Part, bar_plot, histogram
@@ -5,6 +7,7 @@ from wherry.page.plots.bullet import bullet, bullet_between
 from wherry.page.plots.dots import Dot, dot_plot
 from wherry.page.plots.frame import Tick
 from wherry.page.plots.lines import Line, line_plot
+from wherry.page.plots.scatter import Point, scatter_plot
 from wherry.page.words import number, percent
 
 
@@ -12,6 +15,16 @@ def test_a_dot_stands_at_its_share_with_its_whisker_around_it() -> None:
     dot = Dot("tuned", 0.7, "tip", 0.6, 0.8)
     row = dot_plot("id", "title", "text", [("cancer", [dot], "70%")]).rows[0]
     assert (row.marks[0].start, row.marks[0].at, row.marks[0].end) == (60, 70, 80)
+
+
+def test_dots_of_one_row_stand_apart_if_asked() -> None:
+    dots = [Dot("base", 0.5, "", 0.4, 0.6), Dot("quantized", 0.5, "", 0.4, 0.6)]
+    plot = dot_plot("d", "t", "d", [("a", dots, "")], apart=9)
+    assert [mark.shift for mark in plot.rows[0].marks] == [-4.5, 4.5]
+    assert [mark.shift for mark in dot_plot("d", "t", "d", [("a", dots, "")]).rows[0].marks] == [
+        0,
+        0,
+    ]
 
 
 def test_a_row_without_dots_keeps_its_place() -> None:
@@ -135,3 +148,13 @@ def test_a_histogram_keeps_the_limits_that_it_is_handed() -> None:
     mark = Tick(50.0, "96")
     columns = [("0-9", [Part("train", 3, "")])]
     assert histogram("id", "t", "d", columns, limits=(mark,)).limits == (mark,)
+
+
+def test_names_of_points_that_lie_together_are_all_to_be_read() -> None:
+    near = [Point("base", f"TYPE_{index}", 100 + index / 10, 0.9, "") for index in range(4)]
+    far = Point("base", "OTHER", 150, 0.5, "")
+    plot = scatter_plot("s", "t", "d", [*near, far], x_axis=str, y_axis=str)
+    names = [spot.y + spot.shift for spot in plot.spots[:4]]
+    assert min(below - above for above, below in pairwise(sorted(names))) >= 13
+    assert all(0 <= name <= plot.frame.height for name in names)
+    assert (plot.spots[0].shift, plot.spots[-1].shift) == (0, 0)  # what stands alone stays

@@ -198,6 +198,12 @@ def test_a_tensor_table_that_cannot_be_is_refused(file: Path, new: bytes, why: s
         verify(file)
 
 
+def test_a_key_that_is_given_twice_is_refused(file: Path) -> None:
+    _with_entry(file, b"tokenizer.ggml.scores", b"tokenizer.ggml.tokens")
+    with pytest.raises(FormatError, match=r"two values have the key 'tokenizer\.ggml\.tokens'"):
+        verify(file)
+
+
 def test_a_header_that_nests_arrays_without_end_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "deep.gguf"
     key = struct.pack("<Q", 1) + b"k" + struct.pack("<I", 9)

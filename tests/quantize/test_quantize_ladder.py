@@ -16,6 +16,7 @@ from wherry.quantize.ladder import (
     Speed,
     answered,
     best,
+    following,
     pick,
     question,
     share,
@@ -112,6 +113,30 @@ def test_quality_of_a_case_counted_by_hand() -> None:
     assert off.divergence.agreement == 0.8
     whole = diverge(reference, list(Counting(frozenset({1})).logits(samples)))
     assert off.divergence.kl == pytest.approx(whole.kl)
+
+
+def test_plain_text_is_judged_by_how_probable_it_is_itself() -> None:
+    # The model gives the number after the last one half the probability, each other an eighth.
+    samples = [Sample((0, 1, 2, 4), (0, 1, 2, 3)), Sample((0, 1, 3), (2,))]
+    reference = list(Counting().logits(samples))
+    asked = Questions(samples, reference, plain=True)
+    found = asked.quality(Counting())
+    # 0→1 and 1→2 are right, 2→4 is not; behind the last of each nothing stands.
+    assert found.perplexity == pytest.approx((2 * 2 * 8) ** (1 / 3))
+    assert found.scores == ()
+    assert asked.lossless(Counting()) == found
+    worse = asked.quality(Counting(frozenset({1}))).perplexity
+    assert worse == pytest.approx((2 * 8 * 8) ** (1 / 3))
+    # Of conversations it is the answers' that counts, and without any there is none.
+    assert Questions(samples, reference).quality(Counting()).perplexity is None
+
+
+def test_a_long_plain_text_is_read_to_its_end() -> None:
+    ids = tuple(number % 5 for number in range(200))
+    samples = [Sample(ids, tuple(range(200)))]
+    asked = Questions(samples, list(Counting().logits(samples)), plain=True)
+    assert len(following(samples[0], asked.reference[0])) == 199
+    assert asked.quality(Counting()).perplexity == pytest.approx(2)
 
 
 def test_of_no_context_nothing_is_known() -> None:

@@ -71,7 +71,11 @@ def test_the_file_names_the_teacher_and_the_start_of_what_was_tuned(
 
 
 @pytest.mark.parametrize(
-    "settings", [{"types": ["Q8_0", "Q6_K"], "max_kl": 0.1}, {"adapter_only": True}]
+    "settings",
+    [
+        {"types": ["Q8_0", "Q6_K"], "max_kl": 0.1, "max_perplexity_change": 0.5},
+        {"adapter_only": True},
+    ],
 )
 def test_a_model_that_learnt_plain_text_is_compared_on_it(
     inputs: Inputs, tmp_path: Path, settings: dict[str, object]
@@ -165,8 +169,8 @@ def test_a_split_that_is_not_there_is_named(inputs: Inputs, tmp_path: Path) -> N
 
 def test_no_row_is_read_that_nobody_asked_for(tmp_path: Path) -> None:
     from tests.fakes import tiny_model
+    from wherry.quantize.inputs import Rows
     from wherry.quantize.settings import QuantizeSettings
-    from wherry.quantize.work import Rows
 
     tiny_model.make_dataset(tmp_path / "data")
     for split in ("train", "eval"):

@@ -35,6 +35,11 @@ def test_a_limit_that_is_given_replaces_the_types_own() -> None:
         ('{"pick": "fastest"}', "pick must be one of smallest that passes, Q8_0, got 'fastest'"),
         ('{"type": "IQ3_XXS", "importance_rows": 0}', "at least 1 for IQ3_XXS, got 0"),
         ('{"max_task_loss": 0.1}', "max_task_loss needs task_rows of at least 1, got 0"),
+        (
+            '{"adapter_only": true, "types": ["Q8_0", "Q6_K"]}',
+            "leave types and pick out, got Q8_0, Q",
+        ),
+        ('{"adapter_only": true, "pick": "Q8_0"}', "leave types and pick out, got Q8_0"),
         ('{"max_perplexity_change": -1}', "max_perplexity_change must be at least 0"),
     ],
 )

@@ -139,6 +139,51 @@ class TestData:
         assert ("Rows set aside", "7") in [(fact.name, fact.value) for fact in section.facts]
 
 
+def of_plain_text(found: Evidence, **values: tuple[float, float, float]) -> Evidence:
+    """Gives the evidence of models that were scored on how probable text is to them alone."""
+    before, tuned, after = (
+        replace(
+            one,
+            metrics=tuple(
+                Metric(name, each[at], 420, each[at] - 0.5, each[at] + 0.5, unit=unit)
+                for name, each in values.items()
+                for unit in ("per token" if name == "perplexity" else "per byte",)
+            ),
+        )
+        for at, one in enumerate((found.base, found.tuned, found.quantized))
+    )
+    judged = replace(found.blessing, scores_digest=digest_record(after))
+    return replace(found, base=before, tuned=tuned, quantized=after, blessing=judged)
+
+
+class TestPlainText:
+    found = of_plain_text(
+        evidence(), perplexity=(21.25, 12.5, 12.75), byte_perplexity=(2.5, 2.0, 2.0)
+    )
+
+    def test_the_banner_sums_it_up_by_perplexity(self) -> None:
+        shown = banner(self.found, "")
+        assert shown.sentence == (
+            "Perplexity of the file that ships is 12.8 per token on 420 held-out rows: "
+            f"{MINUS}8.50 against the base model, +0.250 by quantizing."
+        )
+        first, second = shown.journeys
+        assert first.name == "Perplexity, per token"
+        assert [stop.value for stop in first.stops] == ["21.2", "12.5", "12.8"]
+        assert [stop.at for stop in first.stops] == [None, None, None]  # no share has its place
+        assert second.name == "Byte perplexity, per byte"
+        assert second.stops[2].change == "±0"
+
+    def test_perplexity_is_a_score_and_no_cost(self) -> None:
+        section = scores_section(self.found)
+        assert [plot.frame.title for plot in section.headlines] == ["Perplexity", "Byte perplexity"]
+        assert section.figures[0].figures[2].value == "12.8 per token"
+        places = [mark.at for row in section.headlines[0].rows for mark in row.marks]
+        assert places[0] > places[2] > places[1]
+        assert section.n == 420
+        assert speed_section(self.found).tiles == ()
+
+
 class TestTraining:
     def test_it_tells_loss_before_and_after_and_speed(self) -> None:
         section = training_section(curve(), 300)
@@ -200,6 +245,15 @@ class TestScores:
         row = next(r for r in scores_section(found).figures if r.name == "Macro-F1")
         assert [figure.value for figure in row.figures] == ["—", "70.6%", "69.6%"]
 
+    def test_of_very_many_classes_the_lowest_are_drawn_and_all_listed(self) -> None:
+        many = [Metric("f1", n / 1000, 9, slice=f"group=K{n}") for n in range(300)]
+        section = scores_section(with_metrics(evidence(), *many))
+        assert section.by_class is not None
+        assert section.by_class.frame.title == "F1 by group"
+        assert "The lowest 60 of 321 groups" in section.by_class.frame.description
+        assert len(section.by_class.rows) == 60
+        assert len(section.slices[0].rows) == 321
+
     def test_free_text_has_no_classes(self) -> None:
         found = replace(evidence(), base=scores("base"), tuned=scores("tuned"))
         plain = tuple(m for m in found.quantized.metrics if not m.slice)
@@ -224,9 +278,20 @@ class TestGate:
             "≤ 600 MB",
             "≤ 800 ms",
             "≥ 20 tokens/s",
-            "≤ 2.0%",
+            f"≤ 2.0{NBSP}points",
             "≥ 68.8%",
         ]
+
+    def test_a_difference_of_shares_is_told_in_points(self) -> None:
+        proved = Check(
+            "champion", "accuracy", "", -0.02, -0.013, True, "", name="champion.accuracy"
+        )
+        section = gate_section(replace(blessing(), checks=(proved,)), scores("quantized"))
+        (row,) = section.judged
+        assert (row.threshold, row.observed) == (
+            f"≥ {MINUS}2.0{NBSP}points",
+            f"{MINUS}1.3{NBSP}points",
+        )
 
     @pytest.mark.parametrize("passed", [True, False])
     @pytest.mark.parametrize("observed", [0.1, 0.9])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.report.duel import ladder, other_data, rows, versus
 from tests.report.records import digest
-from wherry.contracts import Digest, digest_file
+from wherry.contracts import Digest, Metric, digest_file
 from wherry.contracts.errors import DigestError, FormatError
 from wherry.page.render import render
 from wherry.report.sections.ladder import ladder_section
@@ -84,6 +84,71 @@ def test_of_many_rows_the_first_are_listed_and_all_counted() -> None:
     assert (len(section.broken), section.broken_count) == (25, 60)
 
 
+def test_the_errors_that_a_model_was_surest_of_stand_first() -> None:
+    found = versus()
+    asked = [Asked(name, "q", "yes") for name in "abc"]
+    right = {name: Said("yes", True) for name in "abc"}
+    wrong = {
+        name: Said("no", False, sure) for name, sure in zip("abc", (0.0, 0.4, 0.93), strict=True)
+    }
+    lost = replace(
+        found,
+        champion=replace(found.champion, said=right),
+        challenger=replace(found.challenger, said=wrong),
+        paired=None,
+        rows=asked,
+    )
+    section = rows_section(lost, 2)
+    assert [pair.id for pair in section.broken] == ["c", "b"]
+    assert section.broken[0].note == "93% sure of a wrong label"
+    won = rows_section(replace(lost, champion=lost.challenger, challenger=lost.champion), 9)
+    assert [pair.id for pair in won.mended] == ["c", "b", "a"]
+    assert won.mended[-1].note == ""
+    assert "93% sure of a wrong label" in page(lost)
+
+
+def test_models_of_free_text_are_compared_by_what_was_measured() -> None:
+    found = versus()
+    one, two = (
+        replace(
+            side,
+            scores=replace(
+                side.scores, metrics=(Metric("perplexity", value, 420, unit="per token"),)
+            ),
+        )
+        for side, value in ((found.champion, 13.0), (found.challenger, 12.5))
+    )
+    text = page(replace(found, champion=one, challenger=two))
+    assert "Perplexity of version 4 is 12.5 per token on 420 held-out rows" in text
+    assert "version 3 13 per token: \N{MINUS SIGN}0.500." in text
+
+
+def test_of_very_many_groups_those_that_moved_most_are_drawn() -> None:
+    found = versus()
+
+    def groups(side: Side, of_last: float) -> Side:
+        values = [0.5] * 149 + [of_last]
+        metrics = (Metric("accuracy", v, 9, slice=f"group=K{n}") for n, v in enumerate(values))
+        return replace(side, scores=replace(side.scores, metrics=tuple(metrics)))
+
+    assert found.paired is not None
+    test = found.paired.tests[0]
+    tests = [replace(test, slice=f"group=K{n}", difference=n / 1000) for n in range(150)]
+    many = replace(
+        found,
+        champion=groups(found.champion, 0.2),
+        challenger=groups(found.challenger, 0.9),
+        paired=replace(found.paired, tests=tuple(tests)),
+    )
+    shown = compose(many)
+    (plot,) = shown.parts.plots
+    assert len(plot.rows) == 60 and plot.rows[-1].full == "group=K149"
+    assert "the 60 of 150 that differ most" in plot.frame.title
+    (moved,) = shown.tests.plots
+    assert [row.full for row in moved.rows] == [f"group=K{n}" for n in range(90, 150)]
+    assert len(shown.tests.rows) == 150
+
+
 def test_other_data_is_said_and_nothing_claimed() -> None:
     text = page(other_data(versus()))
     assert "cannot be compared" in text
@@ -118,11 +183,27 @@ def test_the_ladder_marks_what_ships_and_says_why_others_fail() -> None:
     section = ladder_section(ladder())
     assert [row.result.word for row in section.rows] == ["Holds", "Holds", "Ships", "Fails"]
     assert section.rows[-1].why == "KL 0.5 is above 0.2"
+    assert (section.reference.size, section.reference.kl) == ("271 MB", "\N{EM DASH}")
     by_size, by_speed = section.plots
     assert [spot.name for spot in by_size.spots] == ["Q8_0", "Q6_K", "Q4_K_M", "Q4_0"]
     heights = [spot.y for spot in by_size.spots]
     assert heights == sorted(heights)  # down the page: worse and worse
     assert by_speed.spots[-1].x > by_speed.spots[0].x
+
+
+def test_the_ladder_tells_each_type_s_scores_beside_the_unquantized_model_s() -> None:
+    found = ladder()
+    rungs = tuple(
+        replace(rung, scores=(Metric("label_accuracy", 0.7 - n / 100, 64, 0.5, 0.8),))
+        for n, rung in enumerate(found.rungs)
+    )
+    reference = (Metric("label_accuracy", 0.72, 64, 0.6, 0.82), Metric("exact_match", 0.5, 64))
+    section = ladder_section(replace(found, rungs=rungs, reference_scores=reference))
+    assert section.scores == ("Accuracy, likeliest label", "Exact match")
+    assert [figure.value for figure in section.reference.scores] == ["72.0%", "50.0%"]
+    assert [row.scores[0].value for row in section.rows] == ["70.0%", "69.0%", "68.0%", "67.0%"]
+    assert section.rows[0].scores[0].interval == "50.0\N{EN DASH}80.0%"
+    assert section.rows[0].scores[1].value == "\N{EM DASH}"
 
 
 def test_speeds_that_nobody_measured_are_not_drawn() -> None:
@@ -147,6 +228,21 @@ def test_it_is_made_from_files_and_quotes_the_questions(tmp_path: Path) -> None:
     text = made(tmp_path, tmp_path / "tests.json", tmp_path / "ladder.json")
     assert "r0" in text
     assert "File types" in text
+
+
+def test_how_sure_a_model_was_counts_where_its_label_is_a_wrong_one(tmp_path: Path) -> None:
+    found = versus()
+    right = [{"id": name, "label": "ear", "answer": "ear", "correct": True} for name in "abc"]
+    wrong = [{**line, "answer": "eye", "correct": False, "confidence": 0.88} for line in right]
+    wrong[1] |= {"label_pick": "ear"}  # the label was right, the free answer was not
+    wrong[2] |= {"label_pick": "eye"}
+    for name, side, lines in (("old", found.champion, right), ("new", found.challenger, wrong)):
+        written(tmp_path, name, side, "".join(json.dumps(line) + "\n" for line in lines))
+    text = made(tmp_path)
+    assert text.count("88% sure of a wrong label") == 1
+    assert [text.index(f'title="{name}"') for name in "cab"] == sorted(
+        text.index(f'title="{name}"') for name in "abc"
+    )
 
 
 def test_a_file_that_holds_no_predictions_is_refused(tmp_path: Path) -> None:

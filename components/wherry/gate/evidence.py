@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from wherry.contracts import Metric, PairedTests, Scores
-from wherry.gate.metrics import is_counted, is_share, unit_of
+from wherry.gate.metrics import fewest_runs, is_counted, is_share, unit_of
 from wherry.gate.settings import EACH, Policy, metric_of
 
 End = Literal["value", "low", "high"]
 SLACK: Final = 1e-9
 """Differences of floats: 0.62 - 0.60 is a little over 0.02."""
+_SMALL: Final = 1e5
+"""Bytes; fewer would be 0.0 MB."""
 NO_CLOCK: Final = datetime.max.replace(tzinfo=UTC)
 """Without a clock, whatever ends has ended."""
 
@@ -83,12 +85,18 @@ def see(metric: Metric | None, key: str, of: str, policy: Policy, end: End) -> S
         end: of its interval.
     """
     if metric is None:
-        return Seen(None, "", f"{named(key)} is not among the {of} model's scores")
+        return Seen(None, "", f"{named(key)} is not among the {of} model's scores{_wanting(key)}")
     value: float | None = getattr(metric, end)
     if why := _unlike_itself(metric) or _unusable(metric, value, policy, end):
         return Seen(None, metric.unit, f"{named(key)} {why}")
     counted = is_counted(metric.name, metric.unit)
     return Seen(value, metric.unit, rows=metric.n if counted else 0)
+
+
+def _wanting(key: str) -> str:
+    """Says what it takes for a metric to be measured at all, where that is easily missed."""
+    least = fewest_runs(metric_of(key)[0])
+    return f": it takes {least} runs at least (speed_runs of evaluate)" if least > 1 else ""
 
 
 def unlike(key: str, one: Seen, other: Seen) -> str:
@@ -120,7 +128,7 @@ def in_unit(unit: str) -> str:
 def least_rows(metric: str, unit: str, slice: str, policy: Policy) -> int:
     """Gives the fewest rows, or runs, that a number may stand on."""
     if not is_counted(metric, unit):
-        return 1
+        return fewest_runs(metric)
     return policy.min_slice_rows if slice else policy.min_rows
 
 
@@ -138,7 +146,8 @@ def _unlike_itself(metric: Metric) -> str:
 def _unusable(metric: Metric, value: float | None, policy: Policy, end: End) -> str:
     least = least_rows(metric.name, metric.unit, metric.slice, policy)
     if metric.n < least:
-        return f"stands on {metric.n} rows, at least {least} are asked for"
+        what = "rows" if is_counted(metric.name, metric.unit) else "runs"
+        return f"stands on {metric.n} {what}, at least {least} are asked for"
     if value is None or not _possible(metric, value):
         return "could not be measured" if end == "value" else f"has no {end} end of an interval"
     return ""
@@ -157,10 +166,16 @@ def named(key: str) -> str:
 def say(value: float, unit: str) -> str:
     """Gives a value with its unit: ``160.0 MB``, ``12.5 ms``, ``60.00%``; above 1 no share."""
     if unit == "bytes":
-        return f"{value / 1e6:.1f} MB"
+        return f"{value / 1e6:.1f} MB" if abs(value) >= _SMALL else f"{value:,.0f} bytes"
     if unit:
         return f"{value:.4g} {unit}"
     return f"{100 * value:.2f}%" if abs(value) <= 1 else f"{value:.4g}"
+
+
+def told_apart(value: float, limit: float, unit: str) -> str:
+    """Gives two values in full if they look alike once rounded: a refusal needs its reason."""
+    alike = say(value, unit) == say(limit, unit)
+    return f" (in full: {value:.12g}, {limit:.12g})" if alike else ""
 
 
 def difference(value: float, unit: str) -> str:

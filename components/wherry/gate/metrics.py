@@ -1,6 +1,8 @@
 """What is known of a metric by its name: its range, and whether more of it is better."""
 
+import math
 import re
+from difflib import get_close_matches
 from typing import Final
 
 from wherry.contracts.scores import LESS_IS_BETTER, NEITHER_IS_BETTER
@@ -23,7 +25,9 @@ COSTS: Final = LESS_IS_BETTER
 
 _SHARE_ENDS: Final = ("_acc", "_acc_norm", "_exact_match", "_f1", "_rate")
 """Of a benchmark's metrics, such as ``hellaswag_acc_norm``, and of rates of safety."""
-_COST_ENDS: Final = ("perplexity", "_loss", "bits_per_byte", "latency")
+_LIKELIHOODS: Final = ("perplexity", "_loss", "bits_per_byte")
+"""Less is better, as of all costs, but what they tell of is quality."""
+_COST_ENDS: Final = (*_LIKELIHOODS, "latency")
 _QUANTILE: Final = re.compile(r"_p\d{1,3}$")
 """``first_token_p95`` is a time as ``first_token`` is."""
 _UNITS: Final = {
@@ -56,6 +60,41 @@ def less_is_better(metric: str) -> bool:
     """Says whether a smaller value is the better one."""
     plain = _QUANTILE.sub("", metric)
     return plain in COSTS or plain.endswith(_COST_ENDS)
+
+
+def is_likelihood(metric: str) -> bool:
+    """Says whether a metric tells how probable real text is: the quality of plain text's models."""
+    return metric.endswith(_LIKELIHOODS)
+
+
+def fewest_runs(metric: str) -> int:
+    """Gives the fewest runs that a quantile may stand on: of fewer it is the slowest one alone.
+
+    Example::
+
+        fewest_runs("first_token_p95") == 20
+    """
+    if (found := _QUANTILE.search(metric)) is None:
+        return 1
+    digits = found[0].removeprefix("_p")
+    above = 1 - int(digits) / (100 if len(digits) < 3 else 1000)
+    return math.ceil(round(1 / above, 6))
+
+
+def likely_meant(metric: str) -> str:
+    """Gives the metric of Wherry's own that an unknown name is a slip of; empty if it is none.
+
+    Benchmarks and teams name metrics as they like: a name that is like no other is no slip.
+
+    Example::
+
+        likely_meant("acuracy") == "accuracy"
+    """
+    known = SHARES | SPEEDS | COSTS | NEITHER_IS_BETTER
+    plain = _QUANTILE.sub("", metric)
+    if metric in known or plain in known:
+        return ""
+    return next(iter(get_close_matches(plain, sorted(known), n=1, cutoff=0.85)), "")
 
 
 def has_direction(metric: str) -> bool:

@@ -17,6 +17,7 @@ from wherry.gate.evidence import (
     named,
     say,
     see,
+    told_apart,
     turned_round,
     unlike,
     wrong_unit,
@@ -25,6 +26,9 @@ from wherry.gate.metrics import is_exact, less_is_better
 from wherry.gate.settings import Policy, Rules, metric_of
 
 SECONDS_A_DAY: Final = 86_400
+_NO_TIME: Final = (
+    "not every row of the training data says when it was written, or no data set was handed over"
+)
 
 
 def leaves(evidence: Evidence, rules: Rules | Policy, policy: Policy) -> Iterator[Check]:
@@ -44,7 +48,7 @@ def age(evidence: Evidence, policy: Policy) -> Iterator[Check]:
     name = "max_data_age_days"
     blank = Check("age", "data_age", "", most, None, False, "", "days", name)
     if evidence.newest_row is None:
-        yield replace(blank, reason="not every row of the training data says when it was written")
+        yield replace(blank, reason=_NO_TIME)
         return
     days = (evidence.now - evidence.newest_row).total_seconds() / SECONDS_A_DAY
     told = f"the newest row of the training data is {days:.1f} days old, at most {most:g} are asked"
@@ -232,7 +236,9 @@ def _quantization(evidence: Evidence, rules: Rules | Policy, policy: Policy) -> 
             f"{named(key)} lost {difference(lost, after.unit)} by quantizing, "
             f"at most {difference(most, after.unit)} are allowed"
         )
-        yield replace(blank, observed=lost, passed=lost <= most + SLACK, reason=reason)
+        holds = lost <= most + SLACK
+        reason += "" if holds else told_apart(lost, most, after.unit)
+        yield replace(blank, observed=lost, passed=holds, reason=reason)
 
 
 def _judged(
@@ -250,4 +256,5 @@ def _judged(
     else:
         which = "" if end == "value" else f" ({end} end of the 95% interval)"
         reason = f"{named(key)} is {say(seen.value, seen.unit)}{which}, {asked}"
+        reason += "" if holds else told_apart(seen.value, threshold, seen.unit)
     return Check(rule, *metric_of(key), threshold, seen.value, holds, reason, seen.unit, name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from wherry.contracts.blessing import Waiver
-from wherry.gate.metrics import SPEEDS, has_direction, is_share, less_is_better
+from wherry.gate.metrics import SPEEDS, has_direction, is_likelihood, is_share, less_is_better
 
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*(/\S.*)?")
 _KINDS: Final = ("floors", "ceilings", "every", "champion", "quantization")
@@ -46,7 +46,8 @@ class Policy:
     """Which scores a file must have to be released.
 
     Rules are named by metric, or by ``metric/slice`` for one class: ``f1/cancer``.
-    At least one floor is needed: a policy that asks for no quality is refused.
+    A policy that asks for no quality is refused: it needs a floor on more than speed or, for plain
+    text, a ceiling of perplexity.
     """
 
     floors: Mapping[str, float] = field(default_factory=dict)
@@ -100,7 +101,10 @@ class Policy:
             ValueError: naming the field, the value and what was expected.
         """
         if not _asks_quality(self):
-            raise ValueError("floors must name at least one metric, such as accuracy: 0.6")
+            raise ValueError(
+                "floors must name at least one metric of quality, such as accuracy: 0.6; of plain "
+                "text, ceilings its perplexity"
+            )
         for name, least in (("min_rows", 2), ("min_slice_rows", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -156,12 +160,17 @@ def check_rules(rules: Rules | Policy) -> None:
 
 def _asks_quality(rules: Rules | Policy) -> bool:
     """Says whether a model must show some quality, whichever alternative is taken."""
+    # To be quick, or to harm nobody, is no such quality: a model that answers nothing is both.
     return bool(
-        rules.floors
-        or rules.every
+        any(_is_quality(metric_of(key)[0]) for key in (*rules.floors, *rules.every))
+        or any(is_likelihood(metric_of(key)[0]) for key in rules.ceilings)
         or any(map(_asks_quality, rules.all_of or ()))
         or (rules.any_of and all(map(_asks_quality, rules.any_of)))
     )
+
+
+def _is_quality(metric: str) -> bool:
+    return metric not in SPEEDS and has_direction(metric)
 
 
 def _check(kind: str, key: str, number: float) -> None:
@@ -198,6 +207,10 @@ def _check_direction(kind: str, metric: str, where: str) -> None:
 
 
 def _check_roles(roles: tuple[str, ...]) -> None:
+    plain = [role.casefold() for role in roles]
     for role in roles:
-        if not role.strip() or roles.count(role) > 1:
+        if not role.strip() or plain.count(role.casefold()) > 1:
             raise ValueError(f"required_approvals must be different roles, got {role!r}")
+        if role != role.strip() or not role.isprintable():
+            # Nobody could name it behind --as, and what nobody can give would never come.
+            raise ValueError(f"required_approvals must be plain words, got {role!r}")

@@ -1,13 +1,16 @@
 """Says a policy in words, so that who signs for it needs to read no YAML."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from wherry.gate.evidence import difference, named, say
-from wherry.gate.metrics import less_is_better, unit_of
-from wherry.gate.settings import EACH, Policy, Rules, metric_of
+from wherry.gate.metrics import less_is_better, likely_meant, unit_of
+from wherry.gate.settings import EACH, Policy, Rules, metric_of, rule_names
 
 _STEP: Final = "  "
+_METRIC: Final = re.compile(r"(?:\w+\[\d+\]\.)*\w+\.(\w+)")
+"""Of a rule's name, such as ``any_of[1].every.f1/eye``."""
 _ENDS: Final = {
     "value": "The measured values are compared.",
     "low": "The worse end of each 95% interval is compared, not the measured value.",
@@ -32,6 +35,7 @@ def explain(policy: Policy) -> list[str]:
         *map(_item, (*_rules(policy, policy), *_ground(policy))),
         _ENDS[policy.use],
         "Whatever is missing, not a number, or not comparable counts as failed.",
+        *_slips(policy),
         *_afterwards(policy),
     ]
 
@@ -90,10 +94,20 @@ def _ground(policy: Policy) -> Iterator[str]:
         yield "the champion, if there is one, was scored on the same rows"
 
 
+def _slips(policy: Policy) -> Iterator[str]:
+    """Says which metrics nobody may ever give: a rule on them would refuse every file."""
+    found = (_METRIC.match(rule) for rule in rule_names(policy))
+    for name in dict.fromkeys(each[1] for each in found if each):
+        if meant := likely_meant(name):
+            yield f"Nothing here gives {name}, unless a benchmark of yours does: was {meant} meant?"
+
+
 def _afterwards(policy: Policy) -> Iterator[str]:
     if policy.required_approvals:
-        yield "Before it is deployed, a person approves it as: " + ", ".join(
-            policy.required_approvals
+        roles = ", ".join(policy.required_approvals)
+        yield (
+            f"Before it is deployed, and within {policy.approval_days:g} days of the verdict, it "
+            f"is approved as: {roles}; each by a person of their own, never by who made it"
         )
     for waiver in policy.waivers:
         whole = f" of {waiver.slice}" if waiver.slice else ""
@@ -105,9 +119,8 @@ def _afterwards(policy: Policy) -> Iterator[str]:
 
 def _each(key: str) -> str:
     metric, beginning = metric_of(key)
-    if not beginning:
-        return f"{metric} of every slice"
-    return f"{metric} of every slice that begins with {beginning.removesuffix(EACH)!r}"
+    plain = beginning.removesuffix(EACH)
+    return f"{metric} of every slice" + (f" that begins with {plain!r}" if plain else "")
 
 
 def _amount(key: str, value: float) -> str:

@@ -7,11 +7,11 @@ from typing import Final, TypeGuard
 
 MISSING: Final = "\N{EM DASH}"
 """Stands where a number could not be measured."""
+NBSP: Final = "\N{NO-BREAK SPACE}"
 
 _MINUS: Final = "\N{MINUS SIGN}"
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
 _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NBSP: Final = "\N{NO-BREAK SPACE}"
 _DASH: Final = "\N{EN DASH}"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _KEPT: Final = frozenset("\n\t\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
@@ -22,13 +22,30 @@ _METRICS: Final = {
     "macro_f1": "Macro-F1",
     "f1": "F1",
     "exact_match": "Exact match",
+    "token_f1": "Token F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "valid_json": "Valid JSON",
+    "schema_valid": "Valid by the JSON schema",
     "size": "File size",
     "peak_memory": "Peak memory",
     "decode_speed": "Decoding speed",
     "first_token": "Time to first token",
+    "first_token_p95": "Time to first token, 95th percentile",
+    "latency_p95": "Latency, 95th percentile",
+    "pii_leak_rate": "PII leak rate",
     "next_token_agreement": "Same next token",
     "same_data": "Scored on the same data",
     "same_data_as_champion": "Scored on the champion's data",
+    "same_model": "Scores of this very file",
+    "same_file": "Scores of this very file",
+    "one_value": "Each number told once",
+    "verified_model": "Model re-hashed",
+    "data_age": "Age of the newest row",
+    "holding": "Alternatives that hold",
     "same_template": "Asked through the same template",
     "split": "Scored on the held-out split",
 }
@@ -54,7 +71,7 @@ def points(difference: float | None) -> str:
         return MISSING
     rounded = round(100 * difference, 1) + 0.0
     sign = "+" if rounded > 0 else _MINUS if rounded < 0 else "±"
-    return f"{sign}{abs(rounded):.1f}{_NBSP}points"
+    return f"{sign}{abs(rounded):.1f}{NBSP}points"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -204,9 +204,12 @@ class _Cursor:
         return _Table(table, data)
 
     def _alignment(self, pairs: int) -> int:
-        found = _ALIGNMENT
+        found, keys = _ALIGNMENT, set()
         for _ in range(pairs):
             key, (kind,) = self._text(), self._take("<I")
+            if key in keys:  # one reader would take the first, another the last
+                raise ValueError(f"two values have the key {key[:80].decode(errors='replace')!r}")
+            keys.add(key)
             if key == b"general.alignment" and kind == _UINT32:
                 (found,) = self._take("<I")
                 if found < 8 or found & (found - 1):

@@ -22,6 +22,8 @@ from wherry.quantize.step import (
 
 _NORMAL: Final = 1.959963984540054
 """The standard normal's 97.5th percentile."""
+_AT_ONCE: Final = 64
+"""Positions whose log-probabilities are taken at once: 2 MB each of a vocabulary of 262,144."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Quality:
     divergence: Divergence
     """From the unquantized model."""
     perplexity: float | None
-    """Of the expected answers, a token; None without answers, or if it is not finite."""
+    """Of the expected answers, or of plain text itself, a token; None without either, or if it is
+    not finite."""
     scores: tuple[Metric, ...] = ()
 
 
@@ -64,6 +67,8 @@ class Questions:
     tasks: Sequence[Question] = ()
     label_tokens: Sequence[int] = ()
     """The one token of each label; empty if a label has more than one."""
+    plain: bool = False
+    """Whether the contexts are of plain text, whose next tokens are what a model should say."""
 
     @property
     def longest(self) -> int:
@@ -73,16 +78,45 @@ class Questions:
 
     def quality(self, model: Predictor) -> Quality:
         """Asks a form of the model everything."""
-        pairs = zip(self.reference, model.logits(self.samples), strict=True)
-        parts = [diverge([expected], [found]) for expected, found in pairs]
-        return Quality(_joined(parts), *self._answered(model))
+        parts: list[Divergence] = []
+        surprises: list[float] = []
+        every = zip(self.samples, self.reference, model.logits(self.samples), strict=True)
+        for sample, expected, found in every:
+            parts.append(diverge([expected], [found]))
+            surprises += following(sample, found) if self.plain else ()
+        return Quality(_joined(parts), *self._answered(model, surprises))
 
     def lossless(self, model: Predictor) -> Quality:
         """Gives the unquantized model's own quality, which the others are held against."""
-        return Quality(diverge(self.reference, self.reference), *self._answered(model))
+        pairs = zip(self.samples, self.reference, strict=True) if self.plain else ()
+        surprises = [each for pair in pairs for each in following(*pair)]
+        return Quality(diverge(self.reference, self.reference), *self._answered(model, surprises))
 
-    def _answered(self, model: Predictor) -> tuple[float | None, tuple[Metric, ...]]:
+    def _answered(
+        self, model: Predictor, surprises: Sequence[float]
+    ) -> tuple[float | None, tuple[Metric, ...]]:
+        if self.plain:
+            return _perplexity(surprises), ()
         return answered(self.tasks, self.label_tokens, model) if self.tasks else (None, ())
+
+
+def following(sample: Sample, logits: Logits) -> list[float]:
+    """Gives -log P of the token behind each kept context, in nats; the last has none.
+
+    Args:
+        sample: its tokens, and the contexts that are kept.
+        logits: there, shape [kept positions, vocabulary].
+    """
+    found: list[float] = []
+    for at in range(0, len(sample.keep), _AT_ONCE):
+        places = [place + 1 for place in sample.keep[at : at + _AT_ONCE]]
+        logs = log_softmax(logits[at : at + _AT_ONCE])
+        found += [
+            -float(row[sample.ids[place]])
+            for row, place in zip(logs, places, strict=True)
+            if place < len(sample.ids)
+        ]
+    return found
 
 
 def _joined(parts: Sequence[Divergence]) -> Divergence:

@@ -1,9 +1,7 @@
 """Wires quantizing: a base, its adapter and real rows in, one checked model out."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +11,16 @@ from wherry.contracts.files import staged_folder
 from wherry.contracts.model import MODEL_NAME
 from wherry.contracts.parity import Parity
 from wherry.ledger.stages import recorded
-from wherry.progress import stage
+from wherry.progress import Report, stage
+from wherry.quantize.alone import adapter_alone
+from wherry.quantize.climb import climbed
+from wherry.quantize.found import Found
+from wherry.quantize.inputs import Pair, Rows
 from wherry.quantize.makers import is_gguf
+from wherry.quantize.scratch import scratch
 from wherry.quantize.settings import QuantizeSettings
 from wherry.quantize.step import conclude
-from wherry.quantize.work import Found, Pair, Rows, make
+from wherry.quantize.work import Work
 
 
 @recorded("quantize", inputs=("base", "adapter", "dataset"), outputs=("gguf", "parity", "ladder"))
@@ -48,23 +51,16 @@ def run(
         chosen = read_settings(QuantizeSettings, settings)
         _require_libraries(chosen)
         pair, rows = Pair.verified(base, adapter), Rows.verified(dataset, chosen)
-        with staged_folder(gguf) as folder, _scratch(gguf.parent) as scratch:
-            found = make(pair, rows, scratch, chosen, report)
+        with staged_folder(gguf) as folder, scratch(gguf.parent) as rungs:
+            found = _made(pair, rows, rungs, chosen, report)
             verdict = conclude(found.seen, found.rung.digest, rows.digest, chosen)
             verdict.write(parity)
             if ladder is not None:
                 found.ladder(rows.digest, chosen, passed=verdict.passed).write(ladder)
             _refuse_unless(verdict, found.rungs)
-            model = _published(pair, found, scratch / found.rung.type, folder)
+            model = _published(pair, found, rungs / found.rung.type, folder)
         report.verdict(_words(model, verdict, found.rungs))
     return model
-
-
-@contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """Gives a folder beside what is made, on the same disk: files are moved, not copied."""
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".rungs.") as folder:
-        yield Path(folder)
 
 
 def _require_libraries(settings: QuantizeSettings) -> None:
@@ -84,6 +80,21 @@ def _require_libraries(settings: QuantizeSettings) -> None:
             f"Quantizing needs {error.name}, which is not installed.",
             remedy=f'Run: pip install "wherry[{extra}]"',
         ) from error
+
+
+def _made(pair: Pair, rows: Rows, rungs: Path, settings: QuantizeSettings, report: Report) -> Found:
+    """Makes what is asked for below `rungs` and keeps what ships; nothing is refused here."""
+    from wherry.quantize.adapters.transformers import TunedModel
+
+    report.progress(0, 1, "loading the tuned model")
+    # Before the model, which takes longer: what cannot be written is said at once.
+    gguf = settings.adapter_only or any(map(is_gguf, settings.tried))
+    source = pair.source() if gguf else None
+    tuned = TunedModel(pair.base, pair.adapter, threads=settings.threads)
+    work = Work(pair, rows, rungs, settings, report, tuned)
+    if settings.adapter_only and source:
+        return adapter_alone(work, source)
+    return climbed(work, source)
 
 
 def _published(pair: Pair, found: Found, made: Path, folder: Path) -> ModelRef:

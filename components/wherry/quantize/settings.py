@@ -139,6 +139,11 @@ class QuantizeSettings:
         if self.pick not in (SMALLEST, *self.tried):
             wanted = ", ".join((SMALLEST, *self.tried))
             raise ValueError(f"pick must be one of {wanted}, got {self.pick!r}")
+        if self.adapter_only and (self.types or self.pick != SMALLEST):
+            asked = ", ".join(self.types) or self.pick
+            raise ValueError(
+                f"adapter_only writes one file, the adapter: leave types and pick out, got {asked}"
+            )
         needing = [kind for kind in self.tried if kind in NEED_IMPORTANCE]
         if needing and not self.importance_rows:
             raise ValueError(f"importance_rows must be at least 1 for {needing[0]}, got 0")

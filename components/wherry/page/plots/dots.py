@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from wherry.page.plots.frame import LABEL_COLUMNS, Frame, room, ticks
 from wherry.page.scales import Scale
@@ -9,6 +10,9 @@ from wherry.page.words import clip, percent
 
 SHARE = Scale(0.0, 1.0)
 """The axis of everything that is a share."""
+
+MOST_ROWS: Final = 60
+"""Rows that a person still looks through; of more, a table tells all."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Mark:
     start: float | None
     """Where the whisker begins, in percent; None without one."""
     end: float | None
+    shift: float = 0.0
+    """Pixels below the row's middle, where several whiskers would cover each other."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ def dot_plot(
     scale: Scale = SHARE,
     axis: Callable[[float], str] = lambda share: percent(share, 0),
     steps: int = 4,
+    apart: float = 0.0,
 ) -> DotPlot:
     """Lays out rows of ``(label, dots, value)`` over one axis.
 
@@ -80,6 +87,7 @@ def dot_plot(
         scale: of the axis; shares from 0 to 1 if left out.
         axis: gives a tick's text.
         steps: how many the axis has, about.
+        apart: pixels between the dots of one row, down the page; 0 sets them on one line.
     """
     frame = Frame(
         id,
@@ -90,25 +98,28 @@ def dot_plot(
         right=room((value for _, _, value in rows), gap=12, least=20),
         x_ticks=ticks(scale, axis, steps),
     )
-    placed = (_row(row, (index + 0.5) * row_height, scale) for index, row in enumerate(rows))
+    placed = (_row(row, (index + 0.5) * row_height, scale, apart) for index, row in enumerate(rows))
     return DotPlot(frame, tuple(placed))
 
 
-def _row(row: tuple[str, Sequence[Dot], str], y: float, scale: Scale) -> DotRow:
+def _row(row: tuple[str, Sequence[Dot], str], y: float, scale: Scale, apart: float) -> DotRow:
     label, dots, value = row
     places = [scale.at(dot.value) for dot in dots] or [0.0]
     return DotRow(
         label=clip(label, LABEL_COLUMNS),
         full=label,
         y=y,
-        marks=tuple(_mark(dot, scale) for dot in dots),
+        marks=tuple(
+            _mark(dot, scale, apart * (index - (len(dots) - 1) / 2))
+            for index, dot in enumerate(dots)
+        ),
         value=value,
         start=min(places),
         end=max(places),
     )
 
 
-def _mark(dot: Dot, scale: Scale) -> Mark:
+def _mark(dot: Dot, scale: Scale, shift: float) -> Mark:
     ends = (dot.low, dot.high)
     start, end = (None if end is None else scale.at(end) for end in ends)
-    return Mark(dot.series, dot.tip, scale.at(dot.value), start, end)
+    return Mark(dot.series, dot.tip, scale.at(dot.value), start, end, shift)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wherry.contracts.errors import FormatError
+from wherry.quantize.ending import put
 from wherry.quantize.families import FAMILIES
 from wherry.quantize.header import Wanted, check, verify
 from wherry.quantize.tensor_types import Shape, tensor_type
@@ -208,10 +209,7 @@ def write(
         data = encode(values, label, (importance or {}).get(name))
         writer.add_tensor(name, data, raw_dtype=kind)
         meant[name] = Wanted(values.shape, kind.value, data.nbytes, zero=not data.any())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    put(writer, path)
     check(path, meant)
 
 

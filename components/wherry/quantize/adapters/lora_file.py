@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from wherry.contracts.errors import FormatError
+from wherry.quantize.ending import put
 from wherry.quantize.families import FAMILIES, Metadata
 from wherry.quantize.header import Wanted, check
 
@@ -67,10 +68,7 @@ def write(path: Path, adapter: Path, target: Target) -> None:
         writer.add_tensor(name, values)
         kind = gguf.GGMLQuantizationType.F32.value
         meant[name] = Wanted(values.shape, kind, values.nbytes, zero=not values.any())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    put(writer, path)
     check(path, meant)
 
 

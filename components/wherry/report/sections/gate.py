@@ -7,7 +7,7 @@ from wherry.contracts.blessing import Blessing, Check
 from wherry.contracts.scores import Scores
 from wherry.page.plots.bullet import Bullet, bullet
 from wherry.page.view import Badge, Signpost, State
-from wherry.page.words import measured, metric
+from wherry.page.words import NBSP, measured, metric
 
 _RULES: Final = {
     "floor": "At least",
@@ -101,7 +101,15 @@ def _result(check: Check) -> Badge:
 
 def _limit(check: Check) -> str:
     sign = "≥" if _at_least(check) else "≤"
-    return f"{sign} {measured(check.metric, check.threshold, check.unit)}"
+    return f"{sign} {_amount(check, check.threshold)}"
+
+
+def _amount(check: Check, value: float) -> str:
+    """Gives a value, or a difference: of shares that is points, which no share of a share is."""
+    # Against the champion a share's own threshold is above 0, a difference's is not.
+    differs = check.rule == "quantization" or (check.rule == "champion" and check.threshold <= 0)
+    text = measured(check.metric, value, check.unit)
+    return text.replace("%", f"{NBSP}points") if differs else text
 
 
 def _observed(check: Check) -> str:
@@ -109,7 +117,7 @@ def _observed(check: Check) -> str:
         return "not measured"
     if check.rule in _YES_OR_NO:
         return "yes" if check.observed >= check.threshold else "no"
-    return measured(check.metric, check.observed, check.unit)
+    return _amount(check, check.observed)
 
 
 def _bullet(check: Check) -> Bullet:

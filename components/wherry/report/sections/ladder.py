@@ -1,12 +1,14 @@
 """The quantization ladder: what each file type costs and what it loses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wherry.contracts.ladder import Ladder, Rung
+from wherry.contracts.scores import Metric
 from wherry.page.plots.scatter import Point, ScatterPlot, scatter_plot
 from wherry.page.view import Badge, Signpost, State
-from wherry.page.words import MISSING, number, percent, size
+from wherry.page.words import MISSING, metric, number, percent, size
+from wherry.report.headline import Figure, figure
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class RungRow:
     agreement: str
     kl: str
     perplexity: str
+    scores: tuple[Figure, ...]
+    """Of the task, one a name of the section's `scores`."""
     speed: str
     memory: str
     result: Badge
@@ -29,6 +33,10 @@ class LadderSection:
     """What the template shows of the ladder."""
 
     signpost: Signpost
+    scores: tuple[str, ...]
+    """What the task's scores are called."""
+    reference: RungRow
+    """The unquantized model, which the others are held against."""
     rows: tuple[RungRow, ...]
     plots: tuple[ScatterPlot, ...]
     note: str
@@ -43,7 +51,9 @@ def ladder_section(ladder: Ladder) -> LadderSection:
         signpost=Signpost(
             "ladder", "File types", state, f"{picked}; {passed} of {len(ladder.rungs)} hold"
         ),
-        rows=tuple(_row(rung, ladder.picked) for rung in ladder.rungs),
+        scores=tuple(map(metric, _scored(ladder))),
+        reference=_reference(ladder),
+        rows=tuple(_row(rung, ladder) for rung in ladder.rungs),
         plots=tuple(plot for plot in (_by_size(ladder), _by_speed(ladder)) if plot),
         note=(
             f"Against the {ladder.reference or 'unquantized file'} "
@@ -53,16 +63,42 @@ def ladder_section(ladder: Ladder) -> LadderSection:
     )
 
 
-def _row(rung: Rung, picked: str) -> RungRow:
+def _reference(ladder: Ladder) -> RungRow:
+    return RungRow(
+        name="Unquantized",
+        size=size(ladder.reference_size),
+        agreement=MISSING,
+        kl=MISSING,
+        perplexity=number(ladder.reference_perplexity),
+        scores=_figures(ladder.reference_scores, _scored(ladder)),
+        speed=MISSING,
+        memory=MISSING,
+        result=Badge("none", "Reference"),
+        why="",
+    )
+
+
+def _scored(ladder: Ladder) -> list[str]:
+    every = (*ladder.reference_scores, *(found for rung in ladder.rungs for found in rung.scores))
+    return list(dict.fromkeys(found.name for found in every))
+
+
+def _figures(scores: Sequence[Metric], names: Sequence[str]) -> tuple[Figure, ...]:
+    found = {each.name: each for each in scores}
+    return tuple(figure(found.get(name)) for name in names)
+
+
+def _row(rung: Rung, ladder: Ladder) -> RungRow:
     return RungRow(
         name=rung.type,
         size=size(rung.size),
         agreement=percent(rung.next_token_agreement),
         kl=number(rung.kl, 2),
         perplexity=_change(rung.perplexity_change),
+        scores=_figures(rung.scores, _scored(ladder)),
         speed=f"{number(rung.decode_speed)} tokens/s" if rung.decode_speed else MISSING,
         memory=size(rung.peak_memory),
-        result=_badge(rung, picked),
+        result=_badge(rung, ladder.picked),
         why="; ".join(rung.reasons),
     )
 

@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from wherry.contracts.scores import Metric
-from wherry.page.plots.dots import Dot, DotPlot, dot_plot
+from wherry.page.plots.dots import MOST_ROWS, Dot, DotPlot, dot_plot
+from wherry.page.scales import scale_of
 from wherry.page.view import Key, Signpost
-from wherry.page.words import MISSING, interval, metric, percent
+from wherry.page.words import MISSING, interval, metric, percent, tick
 from wherry.report.evidence import Evidence
-from wherry.report.sections.verdict import gain, model_name
+from wherry.report.headline import Figure, figure, is_likelihood, told
+from wherry.report.sections.verdict import model_name, summary
 
-
-@dataclass(frozen=True)
-class Figure:
-    """A value with its interval, as a table cell."""
-
-    value: str
-    interval: str
+_CLASS: Final = ("class", "classes")
 
 
 @dataclass(frozen=True)
@@ -53,17 +50,17 @@ class ScoresSection:
 
 
 def scores_section(evidence: Evidence) -> ScoresSection:
-    """Gives the scores section: whatever shares were measured, by any model."""
+    """Gives the scores section: whatever shares and likelihoods were measured, by any model."""
     names, sliced = _names(evidence, sliced=False), _names(evidence, sliced=True)
     counts = [found.n for name in names if (found := evidence.quantized.find(name))]
     return ScoresSection(
-        signpost=_signpost(evidence),
+        signpost=Signpost("scores", "Scores", "none", summary(evidence)),
         keys=tuple(Key(series, model_name(series, evidence)) for series, _ in evidence.models),
         headlines=tuple(
             _headline(evidence, f"score-{index}", name) for index, name in enumerate(names)
         ),
         figures=tuple(_figures(evidence, name, "", metric(name)) for name in names),
-        by_class=_class_plot(evidence, sliced),
+        by_class=_class_plot(evidence, _shares(evidence, sliced)),
         slices=tuple(_block(evidence, name) for name in sliced),
         split=evidence.quantized.split,
         n=max(counts, default=0),
@@ -71,26 +68,25 @@ def scores_section(evidence: Evidence) -> ScoresSection:
     )
 
 
-def _signpost(evidence: Evidence) -> Signpost:
-    found = evidence.quantized.find("accuracy")
-    share = percent(found.value if found else None)
-    return Signpost("scores", "Scores", "none", f"{share} accuracy, {gain(evidence)}")
-
-
 def _names(evidence: Evidence, *, sliced: bool) -> list[str]:
-    """Gives the names of all shares, over all rows or by slice, in their order."""
+    """Gives the names of all scores, over all rows or by slice, in their order."""
     return list(
         dict.fromkeys(
             found.name
             for _, scores in reversed(evidence.models)
             for found in scores.metrics
-            if not found.unit and bool(found.slice) == sliced and _is_share(found)
+            if bool(found.slice) == sliced and (_is_share(found) or is_likelihood(found))
         )
     )
 
 
+def _shares(evidence: Evidence, names: Sequence[str]) -> list[str]:
+    units = {found.name: found.unit for _, scores in evidence.models for found in scores.metrics}
+    return [name for name in names if not units[name]]
+
+
 def _is_share(found: Metric) -> bool:
-    return found.value is None or 0 <= found.value <= 1
+    return not found.unit and (found.value is None or 0 <= found.value <= 1)
 
 
 def _headline(evidence: Evidence, id: str, name: str) -> DotPlot:
@@ -98,16 +94,25 @@ def _headline(evidence: Evidence, id: str, name: str) -> DotPlot:
     for series, scores in evidence.models:
         found = scores.find(name)
         label = model_name(series, evidence)
-        rows.append((label, _dots(series, label, found), percent(found.value if found else None)))
+        rows.append((label, _dots(series, label, found), told(found) if found else MISSING))
     summary = ", ".join(f"{label} {value}" for label, _, value in rows)
-    return dot_plot(id, metric(name), f"{summary}; whiskers are 95% intervals.", rows)
+    about = f"{summary}; whiskers are 95% intervals."
+    dots = [dot for _, drawn, _ in rows for dot in drawn]
+    if not any(found and found.unit for found in _all(evidence, name)):
+        return dot_plot(id, metric(name), about, rows)
+    ends = [end for dot in dots for end in (dot.low, dot.value, dot.high) if end is not None]
+    return dot_plot(id, metric(name), about, rows, scale=scale_of(ends), axis=tick)
+
+
+def _all(evidence: Evidence, name: str, slice_: str = "") -> list[Metric | None]:
+    return [scores.find(name, slice_) for _, scores in evidence.models]
 
 
 def _dots(series: str, name: str, found: Metric | None) -> list[Dot]:
     if found is None or found.value is None:
         return []
-    words = interval(found.low, found.high)
-    tip = f"{name}: {percent(found.value)}" + (f" ({words})" if words else "")
+    words = interval(found.low, found.high, found.unit)
+    tip = f"{name}: {told(found)}" + (f" ({words})" if words else "")
     return [Dot(series, found.value, tip, found.low, found.high)]
 
 
@@ -115,12 +120,15 @@ def _class_plot(evidence: Evidence, names: Sequence[str]) -> DotPlot | None:
     if not names:
         return None
     name = "f1" if "f1" in names else names[0]
-    rows = [_slice_row(evidence, name, slice_) for slice_ in _sorted_slices(evidence, name)]
+    slices = _sorted_slices(evidence, name)
+    drawn = slices[-MOST_ROWS:]
+    part, parts = ("group", "groups") if any("=" in each for each in slices) else _CLASS
+    which = f"{len(slices)}" if drawn == slices else f"The lowest {len(drawn)} of {len(slices)}"
     return dot_plot(
         "by-class",
-        f"{metric(name)} by class",
-        f"{len(rows)} classes, sorted by the quantized file's {metric(name)}.",
-        rows,
+        f"{metric(name)} by {part}",
+        f"{which} {parts}, sorted by the quantized file's {metric(name)}.",
+        [_slice_row(evidence, name, slice_) for slice_ in drawn],
         row_height=22,
     )
 
@@ -162,12 +170,9 @@ def _bare(dot: Dot) -> Dot:
 
 
 def _figures(evidence: Evidence, name: str, slice_: str, title: str) -> FigureRow:
-    found = [scores.find(name, slice_) for _, scores in evidence.models]
-    figures = (
-        Figure(percent(each.value), interval(each.low, each.high)) if each else Figure(MISSING, "")
-        for each in found
-    )
-    return FigureRow(title, max((each.n for each in found if each), default=0), tuple(figures))
+    found = _all(evidence, name, slice_)
+    rows = max((each.n for each in found if each), default=0)
+    return FigureRow(title, rows, tuple(map(figure, found)))
 
 
 def _engines(evidence: Evidence) -> str:

@@ -7,6 +7,7 @@ from wherry.page.plots.bars import BarPlot, Part, bar_plot
 from wherry.page.view import Signpost
 from wherry.page.words import MISSING, interval, is_known, metric, quantity
 from wherry.report.evidence import Evidence
+from wherry.report.headline import is_likelihood
 from wherry.report.sections.verdict import model_name
 
 _BETTER: Final = {
@@ -39,12 +40,12 @@ class SpeedSection:
 
 
 def speed_section(evidence: Evidence) -> SpeedSection:
-    """Gives the section: every metric that has a unit and covers all rows."""
+    """Gives the section: every metric that was measured on runs and covers all rows."""
     names = dict.fromkeys(
         found.name
         for _, scores in reversed(evidence.models)
         for found in scores.metrics
-        if found.unit and not found.slice
+        if found.unit and not found.slice and not is_likelihood(found)
     )
     tiles = tuple(_tile(evidence, f"cost-{index}", name) for index, name in enumerate(names))
     known = [tile.value for tile in tiles if tile.value != MISSING]

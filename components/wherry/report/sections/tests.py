@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.contracts.paired import PairedTest, PairedTests
-from wherry.page.plots.dots import Dot, DotPlot, dot_plot
+from wherry.page.plots.dots import MOST_ROWS, Dot, DotPlot, dot_plot
 from wherry.page.scales import Scale, scale_of
 from wherry.page.view import Badge, Signpost, State
 from wherry.page.words import MISSING, metric, number, plural, points, quantity
 
+_BRIEF: Final = {"accuracy": "Free answer", "label_accuracy": "Likeliest label"}
+"""Names that would be cut off where they begin to differ."""
 _STATES: Final[dict[str, State]] = {"better": "good", "worse": "bad", "undecided": "none"}
 
 
@@ -120,12 +122,24 @@ def _plots(tests: list[PairedTest]) -> Iterator[DotPlot]:
     ends = [end for test in drawn for end in (test.low, test.high, test.difference)]
     # One axis for all, so that they can be held against each other.
     scale = scale_of((end for end in ends if end is not None), include=(0.0,), count=2)
-    whole = [(metric(test.metric), test) for test in drawn if not test.slice]
+    whole = [(_brief(test.metric), test) for test in drawn if not test.slice]
     if whole:
         yield _plot("differences", "Challenger minus champion", whole, scale)
     for name in dict.fromkeys(test.metric for test in drawn if test.slice):
-        parts = [(test.slice, test) for test in drawn if test.metric == name and test.slice]
-        yield _plot(f"differences-{name}", f"{metric(name)}, by class or group", parts, scale)
+        parts = [test for test in drawn if test.metric == name and test.slice]
+        most = {id(test) for test in sorted(parts, key=_movement)[-MOST_ROWS:]}
+        rows = [(test.slice, test) for test in parts if id(test) in most]
+        which = "" if len(rows) == len(parts) else f"; the {len(rows)} that moved most"
+        title = f"{metric(name)}, by class or group{which}"
+        yield _plot(f"differences-{name}", title, rows, scale)
+
+
+def _movement(test: PairedTest) -> float:
+    return abs(test.difference or 0.0)
+
+
+def _brief(name: str) -> str:
+    return _BRIEF.get(name) or metric(name)
 
 
 def _plot(id: str, title: str, rows: list[tuple[str, PairedTest]], scale: Scale) -> DotPlot:
@@ -136,7 +150,7 @@ def _plot(id: str, title: str, rows: list[tuple[str, PairedTest]], scale: Scale)
         [(label, [_dot(test)], _difference(test.difference, "")) for label, test in rows],
         scale=scale,
         steps=2,
-        axis=lambda share: f"{100 * share:+.3g}".replace("-", "\N{MINUS SIGN}"),
+        axis=lambda share: f"{100 * share:+.3g}".replace("-", "\N{MINUS SIGN}") if share else "0",
     )
 
 

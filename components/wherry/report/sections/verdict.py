@@ -1,16 +1,13 @@
 """The banner: what the run came to, in a word, a sentence and three numbers."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from wherry.contracts.scores import Metric, Scores
 from wherry.page.plots.dots import SHARE
 from wherry.page.view import Badge, Fact
-from wherry.page.words import MISSING, interval, metric, moment, percent, points, quantity
+from wherry.page.words import MISSING, interval, metric, moment, number, quantity, sentence
 from wherry.report.evidence import Evidence
-
-HEADLINES: Final = ("accuracy", "label_accuracy")
-"""The free answer first; the likeliest label is the fair comparison with an untuned model."""
+from wherry.report.headline import change, headlines, short, summed_up, told
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def banner(evidence: Evidence, name: str) -> Banner:
         version=f"version {release.version}" if release else "not released",
         sentence=_sentence(evidence),
         reasons=evidence.blessing.reasons,
-        journeys=tuple(_journey(evidence, key) for key in HEADLINES if _measured(evidence, key)),
+        journeys=tuple(_journey(evidence, key) for key in _headlines(evidence)),
         facts=_facts(evidence),
     )
 
@@ -74,9 +71,15 @@ def model_name(series: str, evidence: Evidence) -> str:
     return {"base": "Base model", "tuned": "Tuned model"}.get(series, last)
 
 
-def gain(evidence: Evidence) -> str:
-    """Gives the change of the headline metric from base to quantized, in points."""
-    return points(_difference(evidence.base, evidence.quantized, HEADLINES[0]))
+def summary(evidence: Evidence) -> str:
+    """Gives the quantized file's first metric, and its change from the base model."""
+    name = next(iter(_headlines(evidence)), "accuracy")
+    gain = change(evidence.base, evidence.quantized, name)
+    return f"{short(evidence.quantized.find(name))}, {gain}"
+
+
+def _headlines(evidence: Evidence) -> list[str]:
+    return headlines(*(scores for _, scores in evidence.models))
 
 
 def _badge(evidence: Evidence) -> Badge:
@@ -94,45 +97,36 @@ def _badge(evidence: Evidence) -> Badge:
 
 
 def _sentence(evidence: Evidence) -> str:
-    found = evidence.quantized.find(HEADLINES[0])
-    subject = "The file that ships" if evidence.blessing.passed else "The quantized file"
+    subject = "the file that ships" if evidence.blessing.passed else "the quantized file"
+    name = next(iter(_headlines(evidence)), "accuracy")
+    found = evidence.quantized.find(name)
     if found is None or found.value is None:
-        return f"{subject} has no measured accuracy."
-    lost = points(_difference(evidence.tuned, evidence.quantized, HEADLINES[0]))
-    return (
-        f"{subject} answers {percent(found.value)} of {found.n:,} held-out rows correctly: "
-        f"{gain(evidence)} over the base model, {lost} by quantizing."
-    )
-
-
-def _difference(before: Scores, after: Scores, name: str) -> float | None:
-    first, second = before.find(name), after.find(name)
-    if first is None or second is None or first.value is None or second.value is None:
-        return None
-    return second.value - first.value
-
-
-def _measured(evidence: Evidence, name: str) -> bool:
-    return any(scores.find(name) for _, scores in evidence.models)
+        return f"{sentence(subject)} has no measured {metric(name).partition(',')[0].lower()}."
+    gain = change(evidence.base, evidence.quantized, name)
+    lost = change(evidence.tuned, evidence.quantized, name)
+    over = "against" if found.unit else "over"
+    return f"{summed_up(subject, found)}: {gain} {over} the base model, {lost} by quantizing."
 
 
 def _journey(evidence: Evidence, key: str) -> Journey:
     stops: list[Stop] = []
     before: Scores | None = None
     for series, scores in evidence.models:
-        change = points(_difference(before, scores, key)) if before else ""
-        stops.append(_stop(series, model_name(series, evidence), scores.find(key), change))
+        since = change(before, scores, key) if before else ""
+        stops.append(_stop(series, model_name(series, evidence), scores.find(key), since))
         before = scores
-    return Journey(metric(key), tuple(stops))
+    unit = next((found.unit for _, scores in evidence.models if (found := scores.find(key))), "")
+    return Journey(f"{metric(key)}, {unit}" if unit else metric(key), tuple(stops))
 
 
-def _stop(series: str, name: str, found: Metric | None, change: str) -> Stop:
+def _stop(series: str, name: str, found: Metric | None, since: str) -> Stop:
     if found is None or found.value is None:
         return Stop(series, name, MISSING, "not measured", "", None, None, None)
-    ends = (None if end is None else SHARE.at(end) for end in (found.low, found.high))
-    words = interval(found.low, found.high)
-    change = "" if change == MISSING else change
-    return Stop(series, name, percent(found.value), words, change, SHARE.at(found.value), *ends)
+    words, since = interval(found.low, found.high, found.unit), "" if since == MISSING else since
+    if found.unit:  # no share, which has its place between 0 and 1
+        return Stop(series, name, number(found.value), words, since, None, None, None)
+    start, end = (None if at is None else SHARE.at(at) for at in (found.low, found.high))
+    return Stop(series, name, told(found), words, since, SHARE.at(found.value), start, end)
 
 
 def _facts(evidence: Evidence) -> tuple[Fact, ...]:

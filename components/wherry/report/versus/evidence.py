@@ -14,6 +14,8 @@ class Said:
 
     answer: str
     correct: bool
+    sure: float = 0.0
+    """How sure the model was of a wrong label, in [0, 1]; 0 if it was of none or nobody knows."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wherry.page.plots.dots import Dot, DotPlot, dot_plot
+from wherry.page.plots.dots import MOST_ROWS, Dot, DotPlot, dot_plot
 from wherry.page.view import Key, Signpost
 from wherry.page.words import interval, metric, percent, plural
 from wherry.report.versus.evidence import Side, Versus
@@ -42,11 +42,23 @@ def _plot(versus: Versus, id: str, name: str) -> DotPlot:
         for found in versus.challenger.scores.metrics
         if found.name == name and found.slice
     ]
+    moved = sorted(slices, key=lambda slice_: _movement(versus, name, slice_))[-MOST_ROWS:]
     rows = [
-        (slice_, _dots(versus, name, slice_), _value(versus, name, slice_)) for slice_ in slices
+        (slice_, _dots(versus, name, slice_), _value(versus, name, slice_))
+        for slice_ in slices
+        if slice_ in moved
     ]
     title = f"{metric(name)} by class or group"
-    return dot_plot(id, title, "Whiskers are 95% intervals.", rows, row_height=26)
+    if len(rows) < len(slices):
+        title += f"; the {len(rows)} of {len(slices)} that differ most"
+    return dot_plot(id, title, "Whiskers are 95% intervals.", rows, row_height=26, apart=9)
+
+
+def _movement(versus: Versus, name: str, slice_: str) -> float:
+    one, two = (side.scores.find(name, slice_) for side in (versus.champion, versus.challenger))
+    if one is None or two is None or one.value is None or two.value is None:
+        return 0.0
+    return abs(two.value - one.value)
 
 
 def _dots(versus: Versus, name: str, slice_: str) -> list[Dot]:

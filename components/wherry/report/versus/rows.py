@@ -1,10 +1,10 @@
 """Rows that one of the two got right and the other wrong, side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from wherry.page.view import Signpost, State
-from wherry.page.words import clip, plural
+from wherry.page.words import clip, percent, plural
 from wherry.report.versus.evidence import Asked, Versus
 
 _COLUMNS = 400
@@ -20,6 +20,13 @@ class RowPair:
     wanted: str
     champion: str
     challenger: str
+    sure: float
+    """How sure the one that was wrong was of a wrong label, in [0, 1]."""
+
+    @property
+    def note(self) -> str:
+        """That in words, if it is known."""
+        return f"{percent(self.sure, 0)} sure of a wrong label" if self.sure else ""
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,11 @@ def rows_section(versus: Versus, listed: int) -> RowsSection:
 
     Args:
         versus: the two.
-        listed: rows shown of each kind, at most, in the split's order.
+        listed: rows shown of each kind, at most, the worst first: those of whose wrong answer
+            the model was surest; then in the split's order.
     """
-    broken = list(_pairs(versus, champion_right=True))
-    mended = list(_pairs(versus, champion_right=False))
+    broken = _worst_first(_pairs(versus, champion_right=True))
+    mended = _worst_first(_pairs(versus, champion_right=False))
     state: State = "none" if not versus.rows else "warn" if broken else "good"
     text = (
         f"{plural(len(broken), 'row')} lost, {len(mended)} won" if versus.rows else "no rows kept"
@@ -63,10 +71,17 @@ def _pairs(versus: Versus, *, champion_right: bool) -> Iterator[RowPair]:
         one, two = versus.champion.said.get(row.id), versus.challenger.said.get(row.id)
         if one and two and one.correct is champion_right and two.correct is not champion_right:
             yield RowPair(
-                row.id,
-                *(clip(text, _COLUMNS) for text in (row.question, row.wanted)),
-                *(clip(said.answer, _COLUMNS) for said in (one, two)),
+                id=row.id,
+                question=clip(row.question, _COLUMNS),
+                wanted=clip(row.wanted, _COLUMNS),
+                champion=clip(one.answer, _COLUMNS),
+                challenger=clip(two.answer, _COLUMNS),
+                sure=(two if champion_right else one).sure,
             )
+
+
+def _worst_first(pairs: Iterable[RowPair]) -> list[RowPair]:
+    return sorted(pairs, key=lambda pair: -pair.sure)
 
 
 def _both_wrong(versus: Versus) -> Iterator[Asked]:

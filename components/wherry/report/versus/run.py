@@ -24,6 +24,14 @@ class _Line(msgspec.Struct, frozen=True):
     label: str
     answer: str
     correct: bool
+    label_pick: str = ""
+    confidence: float | None = None
+
+    @property
+    def said(self) -> Said:
+        """The answer, and how sure the model was if its label is a wrong one."""
+        wrong = bool(self.label_pick) and self.label_pick != self.label
+        return Said(self.answer, self.correct, (self.confidence or 0.0) if wrong else 0.0)
 
 
 def run(
@@ -96,7 +104,7 @@ def _lines(path: Path | None, scores: Scores) -> list[_Line]:
 
 
 def _said(lines: list[_Line]) -> dict[str, Said]:
-    return {line.id: Said(line.answer, line.correct) for line in lines}
+    return {line.id: line.said for line in lines}
 
 
 def _asked(lines: list[_Line], dataset: Path | None, scores: Scores) -> Iterator[Asked]:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from wherry.page.view import Badge, Fact, Signpost
-from wherry.page.words import metric, percent, points, quantity
+from wherry.page.words import metric, quantity
+from wherry.report.headline import change, headlines, summed_up, told
 from wherry.report.sections.ladder import LadderSection, ladder_section
 from wherry.report.sections.tests import TestsSection, tests_section, verdict_of
-from wherry.report.versus.evidence import Side, Versus
+from wherry.report.versus.evidence import Versus
 from wherry.report.versus.parts import PartsSection, parts_section
 from wherry.report.versus.rows import RowsSection, rows_section
 
@@ -66,20 +67,15 @@ def _banner(versus: Versus) -> Banner:
 
 
 def _sentence(versus: Versus) -> str:
-    one, two = (side.scores.find("accuracy") for side in (versus.champion, versus.challenger))
+    before, after = versus.champion.scores, versus.challenger.scores
+    name = next(iter(headlines(before, after)), "accuracy")
+    one, two = before.find(name), after.find(name)
     if one is None or two is None or one.value is None or two.value is None:
-        return "Accuracy was not measured of both."
-    told = (
-        f"{_title(versus.challenger)} answers {percent(two.value)} of {two.n:,} held-out rows "
-        f"correctly, {versus.champion.title} {percent(one.value)}"
-    )
+        return f"{metric(name).partition(',')[0]} was not measured of both."
+    found = f"{summed_up(versus.challenger.title, two)}, {versus.champion.title} {told(one)}"
     if not versus.same_data:
-        return f"{told}, of {one.n:,} other rows: the two numbers cannot be compared."
-    return f"{told}: {points(two.value - one.value)}."
-
-
-def _title(side: Side) -> str:
-    return side.title[:1].upper() + side.title[1:]
+        return f"{found}, of {one.n:,} other rows: the two numbers cannot be compared."
+    return f"{found}: {change(before, after, name)}."
 
 
 def _facts(versus: Versus) -> list[Fact]:
