@@ -106,6 +106,14 @@ def test_the_files_of_versions_are_hashed_if_asked(workspace: Path) -> None:
     assert (found["ok"], found["first_bad"], found["files"]["good"]) == (False, 4, 1)
 
 
+def test_a_proof_is_told_to_machines_too(workspace: Path) -> None:
+    printed = json.loads(call("prove", 2, "--json").stdout)
+    assert (printed["seq"], printed["schema"]) == (2, "wherry.proof/1")
+    told = json.loads(call("prove", 2, "-o", workspace / "proof.json", "--json").stdout)
+    assert (told["size"], told["output"]) == (6, str(workspace / "proof.json"))
+    assert json.loads((workspace / "proof.json").read_text()) == printed
+
+
 def test_json_says_the_same_to_machines(workspace: Path) -> None:
     call("checkpoint")
     found = json.loads(call("verify", "--json").output)

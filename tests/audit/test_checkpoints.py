@@ -14,6 +14,7 @@ from tests.fakes.logs import fill, forge, keys, lengthen, open_log, rewrite
 from wherry.contracts.errors import (
     FileAccessError,
     MissingError,
+    SettingsError,
     SignatureError,
     SigningKeyError,
     StoreError,
@@ -317,4 +318,13 @@ def test_the_variable_names_several_places(monkeypatch: pytest.MonkeyPatch, tmp_
     assert kinds == ["Folder", "GitFolder", "Bucket"]
     monkeypatch.setenv("WHERRY_CHECKPOINTS", "http://example.org/x")
     with pytest.raises(Exception, match="expected a folder, s3://"):
+        places(tmp_path)
+
+
+@pytest.mark.parametrize("named", [",", " , ,"])
+def test_a_variable_that_names_no_place_keeps_nothing_nowhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    monkeypatch.setenv("WHERRY_CHECKPOINTS", named)
+    with pytest.raises(SettingsError, match="names no place"):
         places(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,12 @@ def test_what_is_another_form_of_the_same_is_refused(value: str) -> None:
 )
 def test_what_is_no_canonical_object_is_refused_and_never_crashes(text: str) -> None:
     assert flaw(text) == "it is no canonical JSON"
+
+
+def test_rules_that_the_database_no_longer_keeps_are_told(standing: Path) -> None:
+    with sqlite3.connect(standing) as db:
+        db.execute("DROP TRIGGER audit_kept")
+        db.execute("DROP TRIGGER versions_immutable")
+    found = verified(standing)
+    assert (found.ok, found.first_bad, found.rows) == (False, None, 11)
+    assert "triggers are gone or switched off: audit_kept, versions_immutable." in found.reason

@@ -28,3 +28,9 @@ def test_an_approval_of_something_else_does_not_count(field: str) -> None:
     stale = replace(RELEASE, **{field: OTHER})
     with pytest.raises(ApprovalError, match="release"):
         check_approvals(BLESSED, [SAFETY, stale])
+
+
+@pytest.mark.parametrize("again", ["Ann", "ANN", " ann", "ａｎｎ"])
+def test_one_person_by_several_spellings_is_one_person(again: str) -> None:
+    with pytest.raises(ApprovalError, match="an approval as"):
+        check_approvals(BLESSED, [SAFETY, replace(RELEASE, who=again)])

@@ -55,12 +55,13 @@ def keys(folder: Path, owner: str = "ann") -> KeyFolder:
 
 
 def rewrite(path: Path, *statements: str) -> None:
-    """Changes the file as someone would who has it, its triggers dropped first."""
+    """Changes the file as someone would who has it: its triggers away meanwhile, then back."""
     with sqlite3.connect(path) as db:
-        triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        for (name,) in db.execute(triggers).fetchall():
+        triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        made = db.execute(triggers).fetchall()
+        for name, _ in made:
             db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
+        for statement in (*statements, *(text for _, text in made)):
             db.execute(statement)
 
 

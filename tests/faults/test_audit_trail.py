@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.logs import rewrite
 from tests.fakes.people import keyring
 from tests.fakes.releases import NAME, candidate
 from tests.faults.stores import Place
@@ -58,13 +58,10 @@ def tamper(place: Place, *statements: str) -> None:
                 server.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")  # type: ignore[arg-type]
             for statement in statements:
                 server.execute(statement)  # type: ignore[arg-type]  # a test's own text
+            for table in ("audit", "versions"):
+                server.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")  # type: ignore[arg-type]
         return
-    with sqlite3.connect(place.state / "ledger.db") as db:
-        triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        for (name,) in db.execute(triggers).fetchall():
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            db.execute(statement)
+    rewrite(place.state / "ledger.db", *statements)
 
 
 def rewritten(place: Place, change: Callable[[dict[str, Any]], None]) -> list[str]:

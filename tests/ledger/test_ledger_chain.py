@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.logs import rewrite
 from tests.fakes.releases import NAME, candidate, unsigned
 from wherry.contracts import Deployment, digest_bytes
 from wherry.contracts.errors import GateRefusedError
@@ -50,17 +51,6 @@ def stored(path: Path) -> list[tuple[int, str, str]]:
     """Gives seq, hash and text of the rows, read by plain SQL."""
     with sqlite3.connect(path) as db:
         return db.execute("SELECT seq, hash, record FROM audit ORDER BY seq").fetchall()
-
-
-def rewrite(path: Path, *statements: str) -> None:
-    """Changes the file as someone would who has it, its triggers dropped first."""
-    with sqlite3.connect(path) as db:
-        for (name,) in db.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        ).fetchall():
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            db.execute(statement)
 
 
 def test_the_rows_are_those_of_the_golden_file(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.fakes.people import LONG_AGO
 from tests.fakes.releases import NAME, candidate, judged
 from wherry.cli import cli
 from wherry.contracts import ArtifactRef, digest_file, digest_record
 from wherry.contracts.errors import MissingError, SettingsError, StoreError
 from wherry.ledger import CHAMPION, Ledger, Stored, predictions_name
+from wherry.ledger.places import places
+from wherry.signing import KeyFolder
 
 DAY = timedelta(days=1)
 
@@ -213,3 +217,29 @@ def test_the_command_lists_by_default_and_removes_when_asked(
     assert len(files(tmp_path)) == 2
     with pytest.raises(SettingsError, match="'7 days' is no age"):
         run(cli, ["models", "gc", "--older-than", "7 days"], catch_exceptions=False)
+
+
+def test_a_store_that_was_restored_from_an_older_copy_collects_nothing(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_HOME", str(tmp_path / ".wherry"))
+    keys = KeyFolder(tmp_path / ".wherry" / "keys")
+    keys.init("ann", LONG_AGO)
+    live, copy = (sqlite3.connect(tmp_path / name) for name in (".wherry/ledger.db", "older.db"))
+    live.backup(copy)
+    live.close()
+    copy.close()
+    third = ledger.register(candidate(ledger, tmp_path, b"three"))
+    ledger.log.keep(places(tmp_path / ".wherry"), keys.signer(), keys.keyring())
+    ledger.close()
+    (tmp_path / "older.db").replace(tmp_path / ".wherry" / "ledger.db")
+    age(tmp_path, 8)
+    for told, more in (("has 4 rows, but 5 were signed", 0), ("no longer those of", 1)):
+        with Ledger.open(tmp_path / ".wherry") as restored:
+            for alias in range(more):
+                restored.switch(f"a{alias}", NAME, 1, expected_generation=0, reason="goes on")
+        for words in (("gc",), ("gc", "--remove")):
+            done = CliRunner().invoke(cli, ["models", *words])
+            assert isinstance(done.exception, StoreError)
+            assert told in done.exception.message
+    assert third.digest[7:13] in files(tmp_path)

@@ -25,7 +25,7 @@ from wherry.ledger import CHAMPION, Ledger
 from wherry.ledger import migrations as package
 from wherry.ledger.backends.mounts import file_system, network_file_system
 from wherry.ledger.database import Database
-from wherry.ledger.schema import METADATA, SCHEMA
+from wherry.ledger.schema import METADATA, RULES, SCHEMA, SERVER_RULES
 
 VERSION_1 = Path(__file__).parent / "goldens" / "version-1.sql"
 MOUNTS = r"""
@@ -90,6 +90,25 @@ def test_tables_are_those_that_queries_expect(address: Path | str) -> None:
     kept_for_version_1 = [change[1].name for change in found if change[0] == "remove_table"]
     assert (kept_for_version_1, len(found)) == (["schema_version"], 1), found
     database.close()
+
+
+def test_the_rules_that_are_looked_for_are_those_that_a_new_store_has(address: Path | str) -> None:
+    database = Database.open(address)
+    expected = SERVER_RULES if database.on_a_server else RULES
+    assert database.rules() == expected
+    database.close()
+
+
+@pytest.mark.local
+def test_a_rule_that_was_switched_off_on_a_server_is_told(
+    database: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        assert ledger.verify().ok
+        postgres.ask("ALTER TABLE audit DISABLE TRIGGER audit_immutable", database)
+        assert "switched off: audit_immutable." in ledger.verify().reason
+        postgres.ask("ALTER TABLE audit ENABLE TRIGGER ALL", database)
+        assert ledger.verify().ok
 
 
 def test_the_newest_migration_is_the_schema_that_is_asked_for() -> None:

@@ -101,6 +101,21 @@ def test_a_registry_that_is_away_is_one_clear_error(
     assert list(ledger.audit()) == before
 
 
+@pytest.mark.parametrize("kind", ["mlflow", "kubeflow"])
+def test_a_password_in_the_address_is_not_shown(ledger: Ledger, kind: str) -> None:
+    with pytest.raises(MirrorError, match="Connection") as caught:
+        reconcile(ledger, open_mirror(f"{kind}:http://ann:hunter2@127.0.0.1:9"), NAME)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_googles_credentials_there_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(MirrorError, match="did not take projects/p/locations/l"):
+        open_mirror("vertex:p/l")
+
+
 def test_kubeflows_file_and_token_go_along(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBEFLOW_MODEL_REGISTRY_TOKEN", "hush")
     registry = KubeflowRegistry()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.logs import rewrite
-from tests.fakes.people import keyring, signer_of
+from tests.fakes.people import LONG_AGO, keyring, signer_of
 from tests.fakes.releases import NAME, approve, candidate, judged, promote, roll_back, unsigned
 from wherry.contracts import Deployment, Release
 from wherry.contracts.errors import (
@@ -26,6 +26,7 @@ from wherry.contracts.errors import (
 from wherry.ledger import CHALLENGER, CHAMPION, PREVIOUS, Actor, Ledger, alias_moves, pointed_at
 from wherry.ledger.records import Candidate
 from wherry.release import moves
+from wherry.signing import BLESSING, KeyFolder
 
 ANA = Actor("ana", "human", "os-user")
 BO = Actor("bo", "human", "os-user")
@@ -126,8 +127,48 @@ def test_a_named_target_that_is_not_good_names_the_next_one(ledger: Ledger, add:
     ledger.withdraw(NAME, 1, "revoke", reason="unfit")
     with pytest.raises(WithdrawnError) as caught:
         roll_back(ledger, to=1)
-    assert "take the next one: --to 2" in caught.value.remedy
+    assert "take the next one that is good: --to 2" in caught.value.remedy
     assert champion(ledger) == 3
+
+
+def test_the_next_target_that_is_named_is_good_itself(
+    ledger: Ledger, add: Add, tmp_path: Path
+) -> None:
+    for content in ("1", "2", "3", "4"):
+        live(ledger, add(content))
+    for version in (2, 3):
+        (tmp_path / ledger.find(NAME, version).uri.removeprefix("file:")).unlink()
+    with pytest.raises(MissingError, match="version 3 cannot be rolled back to") as caught:
+        roll_back(ledger)
+    assert "Restore it from a backup" in caught.value.remedy
+    assert "--to 1" in caught.value.remedy
+    assert roll_back(ledger, to=1).version == 1
+
+
+def test_after_the_gates_key_was_revoked_a_version_that_is_upheld_comes_back(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    keys.init("gate", LONG_AGO)
+    for content in (b"1", b"2", b"3"):
+        made = candidate(ledger, tmp_path, content, signer=keys.signer())
+        release = ledger.register(made)
+        generation = moves.promote(
+            ledger, NAME, release.version, keyring=keys.keyring(), reason="ok"
+        )
+        follow(ledger, release.version, generation)
+    keys.revoke(keys.keyring().current, "stolen", datetime.now(UTC))
+    with pytest.raises(SigningKeyError, match="was revoked .* stolen") as caught:
+        moves.roll_back(ledger, NAME, keyring=keys.keyring(), reason="answers nonsense")
+    assert "wherry keys uphold" in caught.value.remedy
+    assert "no other that is good" in caught.value.remedy
+    assert champion(ledger) == 3
+    keys.uphold(ledger.blessing_of(NAME, 1), BLESSING, "v1", "of last year", datetime.now(UTC))
+    with pytest.raises(SigningKeyError) as caught:
+        moves.roll_back(ledger, NAME, keyring=keys.keyring(), reason="answers nonsense")
+    assert "--to 1" in caught.value.remedy
+    back = moves.roll_back(ledger, NAME, keyring=keys.keyring(), reason="answers nonsense", to=1)
+    assert back.version == champion(ledger) == 1
 
 
 def test_a_missing_target_is_refused(ledger: Ledger, add: Add, tmp_path: Path) -> None:

@@ -25,11 +25,13 @@ from wherry.contracts.dataset import DATASET_NAME
 from wherry.contracts.errors import (
     ConflictError,
     DigestError,
+    FileAccessError,
     FormatError,
     GateRefusedError,
     ManifestError,
     MissingError,
     SettingsError,
+    StoreError,
     TemplateError,
     WherryError,
 )
@@ -50,7 +52,7 @@ def files(tmp_path: Path) -> RunFiles:
     return run_files(tmp_path / "run")
 
 
-def release(files: RunFiles, **settings: str) -> Release:
+def release(files: RunFiles, **settings: Any) -> Release:
     """Runs the release on the files, and gives what it wrote."""
     out = files.gguf.parent / "release.json"
     run(
@@ -328,3 +330,44 @@ def test_credentials_in_the_datas_address_reach_neither_store_nor_release(
         assert "hunter2" not in str(list(ledger.audit()))
     everything = b"".join(path.read_bytes() for path in (tmp_path / ".wherry").glob("ledger*"))
     assert b"hunter2" not in everything
+
+
+def test_a_store_that_was_restored_from_an_older_copy_releases_nothing(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_CHECKPOINTS", str(tmp_path / "kept"))
+    signed = tmp_path / "checkpoint.json"
+    release(files, checkpoint=signed)
+    (tmp_path / ".wherry" / "ledger.db").rename(tmp_path / "lost.db")
+    signed.unlink()
+    with pytest.raises(StoreError, match="the log has 0 rows, but 2 were signed"):
+        release(files, checkpoint=signed)
+    with store(tmp_path) as ledger:
+        assert (ledger.releases(), ledger.log.size) == ((), 0)
+    assert not signed.exists()
+    monkeypatch.setenv("WHERRY_CHECKPOINTS", str(tmp_path / "begun anew"))
+    assert release(files, checkpoint=signed).aliases == (CHAMPION,)
+
+
+def test_what_cannot_be_signed_afterwards_is_not_released(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no folder").write_text("")
+    monkeypatch.setenv("WHERRY_CHECKPOINTS", str(tmp_path / "no folder"))
+    with pytest.raises(FileAccessError):
+        release(files, checkpoint=tmp_path / "checkpoint.json")
+    with store(tmp_path) as ledger:
+        assert ledger.releases() == ()
+
+
+def test_whatever_a_mirror_answers_the_release_stands(
+    files: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def odd(address: str) -> None:
+        raise KeyError(f"items of {address}")
+
+    monkeypatch.setenv("WHERRY_MIRRORS", "kubeflow:https://ann:hunter2@registry.example")
+    monkeypatch.setattr("wherry.release.run.open_mirror", odd)
+    assert release(files).aliases == (CHAMPION,)
+    told = capsys.readouterr().err
+    assert "not mirrored: E_INTERNAL" in told and "hunter2" not in told

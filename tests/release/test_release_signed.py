@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.releases import NAME, RunFiles, blessing, run_files
-from wherry.contracts import Blessing, Scores
+from wherry.contracts import Blessing, ModelRef, Scores
 from wherry.contracts.errors import (
     ApprovalError,
     GateRefusedError,
@@ -16,6 +16,7 @@ from wherry.contracts.errors import (
     SigningKeyError,
     WherryError,
 )
+from wherry.contracts.model import MODEL_NAME
 from wherry.ledger import CHAMPION, Actor, Ledger
 from wherry.release import moves
 from wherry.release.run import run
@@ -147,3 +148,25 @@ def test_a_blessing_of_another_name_releases_nothing(files: RunFiles, tmp_path: 
         release(files)
     with Ledger.open(tmp_path / ".wherry") as ledger:
         assert ledger.releases() == ()
+
+
+def test_a_file_whose_first_blessing_is_no_longer_good_goes_live_by_no_new_one(
+    files: RunFiles, tmp_path: Path
+) -> None:
+    release(files)
+    other = run_files(tmp_path / "other", b"other bytes")
+    first, second = (ModelRef.read(one.gguf / MODEL_NAME).digest for one in (files, other))
+    other.bless(champion=first)
+    release(other)
+    gate = files.keys.keyring().current
+    files.keys.revoke(gate, "stolen", datetime.now(UTC))
+    files.keys.rotate(datetime.now(UTC))
+    files.bless(champion=second)
+    with pytest.raises(SigningKeyError, match=f"this file is {NAME} v1 already: .* stolen") as told:
+        release(files)
+    assert "wherry keys uphold" in told.value.remedy
+    with Ledger.open(tmp_path / ".wherry") as ledger:
+        assert ledger.find(NAME, 2).aliases == (CHAMPION,)
+        recorded = ledger.blessing_of(NAME, 1)
+    files.keys.uphold(recorded, BLESSING, "the blessing of v1", "of March", datetime.now(UTC))
+    assert release(files) is True

@@ -100,8 +100,9 @@ def test_a_rotated_key_is_still_good_and_a_revoked_one_is_not(keys: KeyFolder) -
     with pytest.raises(SigningKeyError, match="was revoked at .*: lost"):
         verify(old, BLESSING, keys.keyring())
     before = NOW - timedelta(hours=1)
-    with pytest.raises(SigningKeyError, match="is valid from"):
+    with pytest.raises(SigningKeyError, match="is valid from") as caught:
         verify(old, BLESSING, keys.keyring(), at=before)
+    assert "Correct this machine's clock" in caught.value.remedy
 
 
 def test_what_is_known_to_be_older_than_a_revocation_stays_good(keys: KeyFolder) -> None:

@@ -1,6 +1,6 @@
 """The values that rooms hand each other: frozen, versioned, and light to import."""
 
-from wherry.contracts.approval import Approval, check_approvals
+from wherry.contracts.approval import Approval, check_approvals, person
 from wherry.contracts.blessing import Blessing, Check, Waiver
 from wherry.contracts.dataset import (
     Cleaned,
@@ -83,6 +83,7 @@ __all__ = [
     "digest_record",
     "fault_of",
     "parse_uri",
+    "person",
     "read_rows",
     "read_settings",
 ]

@@ -1,5 +1,6 @@
 """A person's approval of one blessed file, and what is refused without it."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,11 @@ class Approval(Record):
     schema: Literal["wherry.approval/1"] = "wherry.approval/1"
 
 
+def person(name: str) -> str:
+    """Gives what names of one person have in common: accounts differ in case, people do not."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
 def missing_roles(blessing: Blessing, approvals: Iterable[Approval]) -> tuple[str, ...]:
     """Gives the roles that the policy asks for and that no person of their own approved in.
 
@@ -44,7 +50,7 @@ def missing_roles(blessing: Blessing, approvals: Iterable[Approval]) -> tuple[st
     people: dict[str, set[str]] = {role: set() for role in blessing.required_approvals}
     for one in approvals:
         if one.role in people and (one.model_digest, one.policy_digest) == bound:
-            people[one.role].add(one.who)
+            people[one.role].add(person(one.who))
     taken: dict[str, str] = {}
     return tuple(role for role in people if not _placed(role, people, taken, set()))
 

@@ -31,6 +31,10 @@ class Backend(Protocol):
     def reading(self) -> str:
         """The statement that begins a transaction of one unchanging state."""
 
+    @property
+    def rules(self) -> str:
+        """The query of the triggers that there are."""
+
     def engine(self) -> Engine:
         """Gives an engine for connections that commit each statement by itself."""
 
@@ -120,6 +124,11 @@ class Database:
                 remedy="Restore it from a backup.",
             )
         return row
+
+    def rules(self) -> set[str]:
+        """Gives the names of the triggers that refuse changes."""
+        with self._in_our_words():
+            return {str(name) for (name,) in self._db.exec_driver_sql(self._backend.rules)}
 
     def close(self) -> None:
         """Closes the connection; SQLite's last one folds the log into the file."""

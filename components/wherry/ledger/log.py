@@ -147,16 +147,20 @@ class AuditLog:
             StoreError: if the log is no longer the one that was signed before.
             SigningKeyError: if there is no key, or a revoked one signed the newest checkpoint.
         """
-        # The places first: a checkpoint that another process adds now must not seem ahead of us.
-        before = [last for place in kept if (last := _last(place, keyring))]
-        tree = Tree.of(self._tables)
-        for one in before:
-            _check_covers(tree, one.checkpoint)
-        made = signed(self._checkpoint(tree), signer)
+        made = signed(self._checkpoint(self._grown(kept, keyring)), signer)
         for place in kept:
             place.put(made.name, made.envelope)
             _check_kept(place, made, keyring)
         return made
+
+    def check_grown(self, kept: Sequence[Place], keyring: Keyring) -> None:
+        """Refuses a log that `keep` would not sign, before something is added to it.
+
+        Raises:
+            StoreError: if its end was cut off, an older copy restored, or rows were changed.
+            SigningKeyError: if no trusted key signed the newest checkpoint of a place.
+        """
+        self._grown(kept, keyring)
 
     def prove(self, seq: int, under: Signed) -> Proof:
         """Proves that a row is in the log that a checkpoint covers.
@@ -207,6 +211,14 @@ class AuditLog:
             checkpoint=msgspec.json.decode(under.envelope),
         )
 
+    def _grown(self, kept: Sequence[Place], keyring: Keyring) -> Tree:
+        # The places first: a checkpoint that another process adds now must not seem ahead of us.
+        before = [last for place in kept if (last := _last(place, keyring))]
+        tree = Tree.of(self._tables)
+        for one in before:
+            _check_covers(tree, one.checkpoint)
+        return tree
+
     def _checkpoint(self, tree: Tree) -> Checkpoint:
         if not tree.size:
             raise MissingError(
@@ -248,6 +260,8 @@ def _check_covers(tree: Tree, checkpoint: Checkpoint) -> None:
     if checkpoint.size > tree.size:
         raise StoreError(
             f"the log has {tree.size} rows, but {checkpoint.size} were signed at {checkpoint.ts}.",
-            remedy="Its end was cut off or an older copy restored: run `wherry audit verify`.",
+            remedy="Its end was cut off or an older copy restored: restore the newest one. If the "
+            "rows are lost for good, keep these checkpoints and name a new place in "
+            "WHERRY_CHECKPOINTS.",
         )
     check_extends(tree.root(checkpoint.size), checkpoint)

@@ -66,12 +66,18 @@ def places(state: Path) -> list[Place]:
     The state's own folder lies beside the store: whoever can write the one can write the other.
 
     Raises:
-        SettingsError: if one of them is no folder, bucket or git repository.
+        SettingsError: if one of them is no folder, bucket or git repository, or if what is set
+            names none: checkpoints would be signed and kept nowhere.
     """
     named = os.environ.get(CHECKPOINTS_VARIABLE, "")
     if not named.strip():
         return [Folder(state / FOLDER_NAME)]
-    return [_place(part.strip()) for part in named.split(",") if part.strip()]
+    if found := [_place(part.strip()) for part in named.split(",") if part.strip()]:
+        return found
+    raise SettingsError(
+        f"{CHECKPOINTS_VARIABLE} is {named!r}, which names no place.",
+        remedy=f"Name one in {CHECKPOINTS_VARIABLE}, or unset it.",
+    )
 
 
 def _place(text: str) -> Place:

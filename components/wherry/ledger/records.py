@@ -283,7 +283,8 @@ class Verification:
     head: Digest
     """Hash of the last good row. Kept elsewhere, it later shows a tail that was cut off."""
     first_bad: int | None = None
-    """The `seq` of the first bad row, or of the row that an edited table contradicts."""
+    """The `seq` of the first bad row, or of the row that an edited table contradicts; None too if
+    it is the database that no longer refuses changes."""
     reason: str = ""
     root: Digest = ""
     """Root of the Merkle tree over the good rows."""

@@ -20,6 +20,14 @@ from sqlalchemy import (
 SCHEMA: Final = "0003"
 """The last migration."""
 
+_KEPT: Final = ("versions", "audit", "deployments", "approvals", "states", "blocks", "store")
+RULES: Final = frozenset(
+    ("aliases_forward", "aliases_kept", *(f"{table}_immutable" for table in _KEPT))
+) | {f"{table}_kept" for table in _KEPT}
+"""The triggers by which a database refuses changes, whoever makes them."""
+SERVER_RULES: Final = RULES | {f"{rule}_whole" for rule in RULES if rule.endswith("_kept")}
+"""Those of PostgreSQL, which can empty a table at once."""
+
 METADATA: Final = MetaData()
 
 _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from wherry.contracts import Approval, Blessing, Release
+from wherry.contracts import Approval, Blessing, Release, person
 from wherry.contracts.blessing import Waiver
 from wherry.contracts.errors import FormatError, SignatureError, SigningKeyError, StoreError
 from wherry.ledger.chain import opened
@@ -142,7 +142,7 @@ def _of_approvals(tables: "Tables", when: _When) -> Iterator[_Stamped]:
         row = opened(told, hash)
         made = tables.row(register_key(name, row.model.digest))
         odd = "" if approval.model_digest == row.model.digest else "it is of another file"
-        if made and _id(made) in (_id(row), approval.who):
+        if made and person(_id(made)) in (person(_id(row)), person(approval.who)):
             odd = f"it is by {_id(made)}, who made that version"
         yield _Stamped(seq, what, approval, APPROVAL, when.of(row), approval.who, odd)
 

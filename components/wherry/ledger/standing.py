@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from wherry.contracts import Approval, Digest, Release
+from wherry.contracts import Approval, Digest, Release, person
 from wherry.contracts.errors import ApprovalError, StoreError, WithdrawnError
 from wherry.contracts.release import ReleaseState
 from wherry.ledger import events
@@ -41,7 +41,8 @@ class Standing:
         me = self._journal.actor.id
         for row in self._tables.approval_rows(release.name, release.version):
             given = row.approval
-            if given and row.actor and row.actor.id == me and given.role != approval.role:
+            by_me = row.actor and person(row.actor.id) == person(me)
+            if given and by_me and given.role != approval.role:
                 raise ApprovalError(
                     f"{me!r} approved {release.name} v{release.version} as {given.role} already.",
                     remedy="Each part takes another person.",
@@ -86,7 +87,7 @@ class Standing:
                 remedy="Approve from an account of a person.",
             )
         made = _author(self._tables, release)
-        if made in (actor.id, approval.who):
+        if person(made) in (person(actor.id), person(approval.who)):
             raise ApprovalError(
                 f"{made!r} made {release.name} v{release.version} and cannot approve it.",
                 remedy="Ask somebody else: nobody approves what is their own.",

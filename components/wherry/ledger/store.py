@@ -177,7 +177,8 @@ class Ledger:
         """Points an alias at a version, if nobody moved it since the caller looked.
 
         A move of ``champion`` leaves ``previous`` at the version that it pointed at. An alias
-        that already points there at the expected generation stays as it is.
+        that already points there at the expected generation stays as it is. Who signed the
+        version's blessing and approvals, whoever calls this has looked at.
 
         Args:
             alias: such as ``champion``; a DNS label.

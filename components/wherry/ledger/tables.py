@@ -20,6 +20,8 @@ from wherry.ledger.schema import (
     AUDIT,
     BLOCKS,
     DEPLOYMENTS,
+    RULES,
+    SERVER_RULES,
     STATES,
     STORE,
     VERSIONS,
@@ -56,6 +58,10 @@ class Tables:
     def identity(self) -> str:
         """Gives what tells this store from every other."""
         return str(self._db.one(select(STORE.c.id))[0])
+
+    def missing_rules(self) -> list[str]:
+        """Gives the triggers that should refuse changes and are gone."""
+        return sorted((SERVER_RULES if self._db.on_a_server else RULES) - self._db.rules())
 
     def needed(self, digest: Digest = "") -> set[Digest]:
         """Gives the digests of the files that versions have not given up: theirs, their answers'.

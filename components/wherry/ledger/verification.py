@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 10
 """Rows with a wrong time that are named."""
+_UNGUARDED: Final = (
+    "All rows and tables agree, but the database no longer refuses changes of them: triggers are "
+    "gone or switched off"
+)
 
 
 def verify(tables: "Tables", checkpoints: Iterable[Signed] = ()) -> Verification:
@@ -41,6 +45,8 @@ def verify(tables: "Tables", checkpoints: Iterable[Signed] = ()) -> Verification
         seq, reason = bad
         # What no row tells of lacks the row that would come next.
         return log.bad(seq or log.rows + 1, reason)
+    if gone := tables.missing_rules():
+        return log.bad(None, f"{_UNGUARDED}: {', '.join(gone)}.")
     return log.good()
 
 
@@ -76,8 +82,8 @@ class _Log:
                 return self.rows + 1, f"Audit row {self.rows + 1}: {told}."
         return None
 
-    def bad(self, first_bad: int, reason: str) -> Verification:
-        """Gives the verdict with the first bad row."""
+    def bad(self, first_bad: int | None, reason: str) -> Verification:
+        """Gives the verdict with the first bad row; None if none is."""
         return replace(self.good(), ok=False, first_bad=first_bad, reason=reason)
 
     def good(self) -> Verification:

@@ -1,6 +1,7 @@
 """Moves the champion between registered versions: forward by promotion, back by rollback."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from wherry.contracts import Approval, ArtifactRef, Digest, Release
@@ -99,7 +100,7 @@ def roll_back(
             f'wherry promote {name}:VERSION --reason "…"',
         )
     target = targets[0]
-    _check_good(ledger, target, targets[1:], keyring)
+    _check_target(ledger, target, targets[1:], keyring)
     ledger.switch(
         CHAMPION,
         name,
@@ -249,16 +250,29 @@ def retire(ledger: Ledger, name: str, version: int, *, reason: str) -> Release:
     return ledger.withdraw(name, version, "retire", reason=reason)
 
 
-def _check_good(ledger: Ledger, target: Release, others: list[Release], keyring: Keyring) -> None:
-    """Refuses a target whose file or signatures are not good, before anything is moved."""
+def _check_target(ledger: Ledger, target: Release, others: list[Release], keyring: Keyring) -> None:
+    """Refuses a target that is not good before anything is moved; names one that is."""
     try:
-        check_fit(target)  # of one whose file was given up, "missing" would be no answer
-        check_vouched(ledger, target.name, target.version, keyring)
-        ledger.artifacts.verified(ArtifactRef(target.uri, target.digest, target.size))
+        _check_good(ledger, target, keyring)
     except WherryError as error:
-        following = f"--to {others[0].version}" if others else "there is no other"
         # The same class and code, with what to do next.
         raise type(error)(
             f"version {target.version} cannot be rolled back to: {error.message}",
-            remedy=f"The champion stays. Mend that, or take the next one: {following}.",
+            remedy=f"The champion stays. {error.remedy} {_instead(ledger, others, keyring)}",
         ) from error
+
+
+def _check_good(ledger: Ledger, target: Release, keyring: Keyring) -> None:
+    """Refuses a version whose file or signatures are not good."""
+    check_fit(target)  # of one whose file was given up, "missing" would be no answer
+    check_vouched(ledger, target.name, target.version, keyring)
+    ledger.artifacts.verified(ArtifactRef(target.uri, target.digest, target.size))
+
+
+def _instead(ledger: Ledger, others: list[Release], keyring: Keyring) -> str:
+    """Says which target to take instead: the first one that is good, for nobody has time to try."""
+    for one in others:
+        with suppress(WherryError, OSError):
+            _check_good(ledger, one, keyring)
+            return f"Or take the next one that is good: --to {one.version}"
+    return "Of those that were live there is no other that is good."

@@ -12,11 +12,12 @@ from wherry.contracts import (
     read_settings,
 )
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.errors import DigestError, GateRefusedError, WherryError
+from wherry.contracts.errors import DigestError, GateRefusedError, as_wherry_error
 from wherry.contracts.files import write_atomic
 from wherry.contracts.model import MODEL_NAME
 from wherry.ledger import CHAMPION, Ledger, predictions_name
 from wherry.ledger.places import places
+from wherry.ledger.redaction import redact_text
 from wherry.ledger.stages import recorded
 from wherry.progress import stage
 from wherry.release.mirror import reconcile
@@ -93,6 +94,8 @@ def run(
         check_stamp(parts.blessing, BLESSING, keyring)
         _check_name(parts.blessing, name)
         with Ledger.open(state()) as ledger:
+            if signing:
+                signing.check(ledger)
             if predictions:
                 _keep(ledger, name, predictions, parts.quantized)
             made = release_parts(
@@ -139,8 +142,8 @@ def _mirrored(ledger: Ledger, name: str) -> list[str]:
     for address in mirrors():
         try:
             reconcile(ledger, open_mirror(address), name)
-        except WherryError as error:
-            failed.append(f"not mirrored: {error}")
+        except Exception as error:  # an odd answer must not turn a release red that was made
+            failed.append(redact_text(f"not mirrored: {as_wherry_error(error)}"))
     return failed
 
 
@@ -150,6 +153,10 @@ class _Signing:
     def __init__(self) -> None:
         self._signer = load_signer()
         self._keyring = load_keyring()
+
+    def check(self, ledger: Ledger) -> None:
+        """Refuses a log that could not be signed afterwards, while nothing has changed yet."""
+        ledger.log.check_grown(places(state()), self._keyring)
 
     def keep(self, ledger: Ledger) -> bytes:
         """Signs the log, keeps that in its places, and gives the envelope."""

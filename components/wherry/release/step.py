@@ -35,7 +35,7 @@ from wherry.ledger import (
     check_label,
 )
 from wherry.release.moves import check_not_left
-from wherry.release.vouched import still_missing
+from wherry.release.vouched import check_known, still_missing
 from wherry.signing import Keyring
 
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
@@ -102,11 +102,13 @@ def release(
         run_settings: the settings of all stages as JSON.
         code: what made it.
         promote: whether `champion` moves to it.
-        keyring: the keys that are trusted, for the approvals that it may need.
+        keyring: the keys that are trusted, for the approvals that it may need and the blessing
+            that it may have already.
 
     Raises:
         ConflictError: if the champion is no longer the one that the gate compared with, or
             somebody rolled back from this very file.
+        SignatureError, SigningKeyError: if it is a version already, whose blessing is not good.
         SettingsError: if the name is no DNS label, or the settings are no JSON.
     """
     check_label("name", name)
@@ -115,6 +117,7 @@ def release(
     if promote:
         _check_champion(parts, ledger.find(name, at.version) if at else None)
         check_not_left(ledger, name, parts.model.digest)
+        check_known(ledger, name, parts.model.digest, keyring)
     ref = ledger.artifacts.publish(file, parts.model.digest, f"{name}.gguf")
     candidate = _candidate(parts, ref, name, settings_digest, code)
     candidate = replace(candidate, settings=run_settings)

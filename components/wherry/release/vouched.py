@@ -1,8 +1,8 @@
 """Looks at every signature that a version needs before an alias may point at it."""
 
-from wherry.contracts import Approval
+from wherry.contracts import Approval, Digest
 from wherry.contracts.errors import ApprovalError, SignatureError, SigningKeyError
-from wherry.ledger import Ledger, approval_missing, check_blessing
+from wherry.ledger import CHAMPION, Ledger, approval_missing, check_blessing
 from wherry.signing import APPROVAL, BLESSING, Keyring, check_stamp
 
 
@@ -22,6 +22,24 @@ def check_vouched(ledger: Ledger, name: str, version: int, keyring: Keyring) -> 
             f"{name} v{version} may not go live: {missing}.",
             remedy=f'Run: wherry approve {name}:{version} --meaning "…"',
         )
+
+
+def check_known(ledger: Ledger, name: str, digest: Digest, keyring: Keyring) -> None:
+    """Refuses to move the champion to a file that is a version whose own blessing is not good.
+
+    A run may bless it anew, but a version keeps the blessing that it was released on.
+
+    Raises:
+        SignatureError, SigningKeyError: naming the version.
+    """
+    known = next((one for one in ledger.releases(name) if one.digest == digest), None)
+    if known is None or CHAMPION in known.aliases:
+        return
+    try:
+        check_stamp(ledger.blessing_of(name, known.version), BLESSING, keyring)
+    except (SignatureError, SigningKeyError) as error:
+        told = f"this file is {name} v{known.version} already: {error.message}"
+        raise type(error)(told, remedy=error.remedy) from error
 
 
 def still_missing(ledger: Ledger, name: str, version: int, keyring: Keyring) -> str:

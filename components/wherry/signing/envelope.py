@@ -10,9 +10,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from wherry.contracts import digest_bytes
 from wherry.contracts.errors import SignatureError, SigningKeyError
 from wherry.contracts.record import Record
 from wherry.signing.keyring import Keyring, TrustedKey
+from wherry.signing.payloads import BLESSING
 
 LARGEST: Final = 16 << 20
 """Bytes of an envelope that are read; a blessing takes some thousand."""
@@ -63,8 +65,8 @@ def sign(statement: Record | bytes, payload_type: str, signer: Signer) -> bytes:
     from wherry.signing.schemes import encode
 
     payload = statement if isinstance(statement, bytes) else written(statement)
-    if why := signer.key.fault(payload_type, datetime.now(UTC)):
-        raise _unusable(signer.key, why)
+    if why := signer.key.fault(payload_type, now := datetime.now(UTC)):
+        raise _unusable(signer.key, why, payload_type, now)
     return msgspec.json.encode(encode(payload, payload_type, signer))
 
 
@@ -110,11 +112,12 @@ def open_envelope(
             "after it was signed.",
             remedy="Make it again; do not edit a signed file.",
         )
-    faults = [key.fault(payload_type, at or datetime.now(UTC)) for key in held]
+    when, statement = at or datetime.now(UTC), digest_bytes(found.payload)
+    faults = [key.fault(payload_type, when, statement) for key in held]
     for key, fault in zip(held, faults, strict=True):
         if not fault:
             return Verified(found.payload, key)
-    raise _unusable(held[0], faults[0])
+    raise _unusable(held[0], faults[0], payload_type, when)
 
 
 def written(record: Record) -> bytes:
@@ -154,8 +157,14 @@ def _untrusted(signed_by: tuple[str, ...], keyring: Keyring) -> SigningKeyError 
     )
 
 
-def _unusable(key: TrustedKey, why: str) -> SigningKeyError:
-    return SigningKeyError(
-        f"The key {key.short} of {key.owner} {why}.",
-        remedy="Sign again with a key that is good: see `wherry keys list`.",
-    )
+def _unusable(key: TrustedKey, why: str, payload_type: str, at: datetime) -> SigningKeyError:
+    remedy = "Sign again with a key that is good: see `wherry keys list`."
+    if key.is_early(at):
+        remedy = "Correct this machine's clock; if a wrong one made the key: `wherry keys rotate`."
+    elif key.state == "revoked" and payload_type == BLESSING:
+        # No version is ever blessed twice: without this nothing leads back to it.
+        remedy = (
+            "If you know that it was blessed before somebody else had the key: "
+            'wherry keys uphold NAME:VERSION --reason "…"'
+        )
+    return SigningKeyError(f"The key {key.short} of {key.owner} {why}.", remedy=remedy)

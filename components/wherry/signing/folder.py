@@ -10,10 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from wherry.contracts import digest_bytes
 from wherry.contracts.errors import ConflictError, SigningKeyError
 from wherry.contracts.files import sync_folder, write_atomic
+from wherry.contracts.record import Record
 from wherry.signing.envelope import Signer
-from wherry.signing.keyring import Keyring, TrustedKey, text_of
+from wherry.signing.keyring import Keyring, TrustedKey, Upheld, text_of
+from wherry.signing.stamp import open_stamp
 from wherry.workspace import state
 
 KEYS_VARIABLE: Final = "WHERRY_KEYS"
@@ -181,9 +184,34 @@ class KeyFolder:
             self._forget_unused(ring)
             return ring.named(whole)
 
+    def uphold(
+        self, record: Record, payload_type: str, what: str, reason: str, now: datetime
+    ) -> TrustedKey:
+        """Lets one record that a revoked key signed be good all the same; gives that key.
+
+        Args:
+            record: with its own signed statement, such as a blessing.
+            payload_type: what it is.
+            what: the same for people.
+            reason: how it is known to be no thief's; it is kept.
+            now: when that is said.
+
+        Raises:
+            SignatureError: if it is unsigned or was changed.
+            SigningKeyError: if no key of this keyring signed it, or one that is not revoked.
+        """
+        with self._alone():
+            ring = self.keyring()
+            found = open_stamp(record, payload_type, ring.before_revocations())
+            said = Upheld(digest_bytes(found.payload), what, reason.strip(), text_of(now))
+            ring = ring.upholding(found.key.id, said)
+            self._write(ring)
+            return ring.named(found.key.id)
+
     def trust(self, key: TrustedKey) -> TrustedKey:
         """Adds a public key that was made elsewhere; it signs nothing here."""
-        public = replace(key, uri="")
+        # What is upheld once it is revoked, is said here, and not by whom it comes from.
+        public = replace(key, uri="", upheld=())
         with self._alone():
             self._write((self.keyring() if self.exists() else Keyring()).added(public))
         return public

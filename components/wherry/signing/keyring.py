@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from wherry.contracts import Digest
 from wherry.contracts.errors import SigningKeyError
 from wherry.contracts.record import Record
 from wherry.signing.payloads import NAMES
@@ -13,6 +14,20 @@ _ID: Final = re.compile(r"[0-9a-f]{64}")
 _TIMES: Final = ("valid_from", "retired_at", "revoked_at")
 SHORTEST: Final = 8
 """Characters of a key's id that tell it from others, for people."""
+
+
+@dataclass(frozen=True)
+class Upheld:
+    """One statement of a revoked key that is good all the same: somebody knows who made it."""
+
+    statement: Digest
+    """Of the bytes that were signed."""
+    what: str
+    """For people, such as ``the blessing of icd10-triage v3``."""
+    reason: str
+    """How it is known to be no thief's."""
+    at: str
+    """When that was said."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,8 @@ class TrustedKey:
     """When its signatures ceased to be good; empty until then."""
     reason: str = ""
     """Why it was revoked."""
+    upheld: tuple[Upheld, ...] = ()
+    """What it signed that is good though it was revoked."""
 
     def __post_init__(self) -> None:
         """Checks the id and the times.
@@ -72,12 +89,23 @@ class TrustedKey:
             return "revoked"
         return "retired" if self.retired_at else "active"
 
-    def fault(self, payload_type: str, at: datetime) -> str:
-        """Says why a signature of this key, known to be from `at`, is not good; empty if it is."""
-        if self.revoked_at and at >= _moment(self.revoked_at):
+    def is_early(self, at: datetime) -> bool:
+        """Says whether the key is not valid yet at a moment: as a rule a clock is wrong."""
+        return at < _moment(self.valid_from)
+
+    def fault(self, payload_type: str, at: datetime, statement: Digest = "") -> str:
+        """Says why a signature of this key, known to be from `at`, is not good; empty if it is.
+
+        Args:
+            payload_type: of what is signed.
+            at: when it was there already.
+            statement: the digest of what is signed; empty while nothing is yet.
+        """
+        upheld = any(one.statement == statement for one in self.upheld)
+        if self.revoked_at and at >= _moment(self.revoked_at) and not upheld:
             why = f": {' '.join(self.reason.split())}" if self.reason else ""
             return f"was revoked at {self.revoked_at}{why}"
-        if at < _moment(self.valid_from):
+        if self.is_early(at):
             return f"is valid from {self.valid_from} on, not at {text_of(at)}"
         if self.may and payload_type not in self.may:
             allowed = ", ".join(map(_name_of, self.may))
@@ -178,6 +206,32 @@ class Keyring(Record):
             return self
         kept = self._changed(replace(key, revoked_at=text_of(at), reason=reason.strip()))
         return replace(kept, current="" if self.current == key.id else self.current)
+
+    def upholding(self, id: str, said: Upheld) -> "Keyring":
+        """Gives the keyring in which one statement of a revoked key is good all the same.
+
+        Raises:
+            SigningKeyError: if the key is not revoked, or no reason is given. A statement that was
+                upheld before stays as it is.
+        """
+        key = self.named(id)
+        if key.state != "revoked":
+            raise SigningKeyError(
+                f"The key {key.short} is {key.state}: what it signed is good already.",
+                remedy="Uphold what a revoked key signed: see `wherry keys list`.",
+            )
+        if not said.reason.strip():
+            raise SigningKeyError(
+                f"No reason was given to uphold {said.what}.",
+                remedy='Say how it is known to be no thief\'s: --reason "released in March"',
+            )
+        if any(one.statement == said.statement for one in key.upheld):
+            return self
+        return self._changed(replace(key, upheld=(*key.upheld, said)))
+
+    def before_revocations(self) -> "Keyring":
+        """Gives the same keys as if none had been revoked, to see what they signed then."""
+        return replace(self, keys=tuple(replace(key, revoked_at="") for key in self.keys))
 
     def _changed(self, changed: TrustedKey) -> "Keyring":
         keys = tuple(changed if key.id == changed.id else key for key in self.keys)

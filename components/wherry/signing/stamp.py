@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from wherry.contracts.errors import SignatureError, SigningKeyError
 from wherry.contracts.record import Record
-from wherry.signing.envelope import Signer, open_envelope, sign
+from wherry.signing.envelope import Signer, Verified, open_envelope, sign
 from wherry.signing.keyring import Keyring, TrustedKey
 
 R = TypeVar("R", bound=Record)
@@ -35,6 +35,13 @@ def check_stamp(
         SignatureError: if it is unsigned, or its fields are not those that were signed.
         SigningKeyError: if no trusted key that is good signed it.
     """
+    return open_stamp(record, payload_type, keyring, at=at).key
+
+
+def open_stamp(
+    record: Record, payload_type: str, keyring: Keyring, *, at: datetime | None = None
+) -> Verified:
+    """Gives what was signed of a record, and the key that signed it; as `check_stamp`."""
     envelope: str = getattr(record, "envelope", "")
     if not envelope:
         raise SignatureError(
@@ -47,7 +54,7 @@ def check_stamp(
             f"The {type(record).__name__.lower()} was changed after it was signed.",
             remedy="Make it again; do not edit a signed file.",
         )
-    return found.key
+    return found
 
 
 def is_stamped_by(record: Record, payload_type: str, keyring: Keyring, who: str) -> bool:

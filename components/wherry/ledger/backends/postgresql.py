@@ -45,6 +45,12 @@ class PostgresqlDatabase:
 
     writing = _WRITING
     reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    # Of the store's own schema; one that was switched off keeps nothing.
+    rules = """
+        SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('audit'))
+    """
 
     def __init__(self, url: str) -> None:
         try:

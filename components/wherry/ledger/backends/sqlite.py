@@ -26,6 +26,7 @@ class SqliteFile:
     # The write lock is taken at once, so that what a transaction reads stays true.
     writing = "BEGIN IMMEDIATE"
     reading = "BEGIN"
+    rules = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)

@@ -1,4 +1,4 @@
-"""Checks every file and signature of the folder that it lies in: python check_case.py PUBLIC_KEY.
+"""Checks every file and signature of the folder that it lies in: python3 check_case.py PUBLIC_KEY.
 
 It needs Python and `pip install cryptography`. PUBLIC_KEY is the Ed25519 key that signed the
 folder, got on another way than it; keyring.json, which it signed too, names the others.

@@ -173,11 +173,12 @@ def _checks(facts: Facts, there: Collection[str]) -> str:
     return "\n".join(
         (
             "```sh",
-            "# PUBLIC_KEY: 64 digits of the key that signed this, which you were given before.",
+            "# PUBLIC_KEY: of the key that signed this, which you were given before: 64 digits,",
+            "# its `public` and not its `id`.",
             "# All files and signatures are as they were signed (pip install cryptography).",
-            "python check_case.py PUBLIC_KEY",
+            "python3 check_case.py PUBLIC_KEY",
             "# A row is in the log that was signed; one proof a row.",
-            f"python verify.py PUBLIC_KEY < proofs/{facts.rows[0].seq:06}.json",
+            f"python3 verify.py PUBLIC_KEY < proofs/{facts.rows[0].seq:06}.json",
             *(model if "model.sig" in there else ()),
             "# With Wherry: that the whole log agrees with the checkpoint.",
             "wherry audit verify --checkpoint checkpoint.json --key keyring.json",

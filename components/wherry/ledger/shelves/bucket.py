@@ -27,6 +27,7 @@ from wherry.contracts.errors import (
     WherryError,
 )
 from wherry.contracts.files import staged_file, write_atomic
+from wherry.ledger.redaction import redact_text
 from wherry.ledger.shelves.folder import FolderShelf
 from wherry.ledger.shelves.stored import RESTORE, Stored, check_digest
 
@@ -246,7 +247,7 @@ class BucketShelf:
     def _not_given(self, key: str, error: Exception) -> WherryError:
         reason = " ".join(str(error).split()) or type(error).__name__
         return FileAccessError(
-            f"{self._address}/{key} cannot be read or written: {reason:.300}.",
+            f"{self._address}/{key} cannot be read or written: {redact_text(reason):.300}.",
             remedy="Check the bucket's name, the network, and that the credentials of this "
             "process may get, put and list there.",
         )

@@ -13,6 +13,7 @@ import requests
 
 from wherry.contracts import Release, Scores
 from wherry.contracts.errors import MirrorError
+from wherry.ledger.redaction import redact_text
 from wherry.release.mirror import Mirrored
 
 TOKEN_VARIABLE: Final = "KUBEFLOW_MODEL_REGISTRY_TOKEN"  # noqa: S105 - a name, not the token
@@ -131,7 +132,7 @@ class KubeflowMirror:
 
 def _refused(what: str, why: str) -> MirrorError:
     return MirrorError(
-        f"Kubeflow's model registry did not take {what}: {why}.",
+        f"Kubeflow's model registry did not take {what}: {redact_text(why):.300}.",
         remedy="The store is unharmed. Correct the registry; then: wherry models reconcile",
     )
 

@@ -1,5 +1,6 @@
 """Mirrors versions and aliases into an MLflow model registry."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -9,10 +10,13 @@ from mlflow.exceptions import MlflowException
 
 from wherry.contracts import Release, Scores
 from wherry.contracts.errors import MirrorError
+from wherry.ledger.redaction import redact_text
 from wherry.release.mirror import Mirrored
 
 _VERSION: Final = "wherry.version"
 _DIGEST: Final = "wherry.digest"
+# MLflow asks a server that is down for four minutes, and nobody waits so long for a mirror.
+_PATIENCE: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
 
 class MlflowMirror:
@@ -26,7 +30,10 @@ class MlflowMirror:
     kind: Final = "mlflow"
 
     def __init__(self, address: str) -> None:
-        self._client = MlflowClient(tracking_uri=address, registry_uri=address)
+        for variable, value in _PATIENCE.items():
+            os.environ.setdefault(variable, value)
+        with _in_our_words("the address"):
+            self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
     def seen(self, name: str) -> Mirrored:
         """Gives what the registry holds of a model."""
@@ -95,6 +102,7 @@ def _in_our_words(name: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise MirrorError(
-            f"MLflow did not take {name}: {error.message}.",
+            # Its address stands in it, and somebody's password perhaps in that.
+            f"MLflow did not take {name}: {redact_text(str(error.message)):.300}.",
             remedy="The store is unharmed. Correct the registry; then: wherry models reconcile",
         ) from error

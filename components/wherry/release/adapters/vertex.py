@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.aiplatform_v1 import Model, ModelServiceClient
 
 from wherry.contracts import Release, Scores
@@ -32,9 +33,10 @@ class VertexMirror:
     def __init__(self, parent: str, client: ModelServiceClient | None = None) -> None:
         location = parent.rpartition("/")[2]
         self._parent = parent
-        self._client = client or ModelServiceClient(
-            client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"}
-        )
+        with _in_our_words(parent):
+            self._client = client or ModelServiceClient(
+                client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"}
+            )
 
     def seen(self, name: str) -> Mirrored:
         """Gives what the registry holds of a model."""
@@ -127,7 +129,7 @@ def _noted(version: Model) -> tuple[int, str]:
 def _in_our_words(name: str) -> Iterator[None]:
     try:
         yield
-    except exceptions.GoogleAPIError as error:
+    except (exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise MirrorError(
             f"Vertex AI's model registry did not take {name}: {error}.",
             remedy="The store is unharmed. Correct the registry; then: wherry models reconcile",
