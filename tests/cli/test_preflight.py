@@ -40,3 +40,11 @@ def test_a_gate_that_looks_at_another_split_is_refused() -> None:
 
 def test_a_pipeline_that_does_not_quantize_needs_no_eval_split() -> None:
     check_settings(changed(ingest={"splits": ["train", "test"]}), DEMO)
+
+
+@pytest.mark.parametrize("rules", [{}, {"all_of": [{"ceilings": {"first_token_p95": 900}}]}])
+def test_a_quantile_that_too_few_runs_are_made_for_is_refused(rules: dict[str, Any]) -> None:
+    gate = rules or {"ceilings": {"first_token_p95": 900}}
+    with pytest.raises(SettingsError, match=r"first_token_p95, which takes 20 runs .* is 19"):
+        check_settings(changed(gate=gate, evaluate={"speed_runs": 19}), DEMO)
+    check_settings(changed(gate=gate, evaluate={"speed_runs": 20}), DEMO)

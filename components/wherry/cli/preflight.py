@@ -1,6 +1,6 @@
 """Reads every stage's settings before the first stage runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,8 @@ from wherry.contracts import read_settings
 from wherry.contracts.errors import SettingsError
 from wherry.deploy.settings import DeploySettings
 from wherry.evaluate.settings import EvaluateSettings
-from wherry.gate.settings import Policy
+from wherry.gate.metrics import fewest_runs
+from wherry.gate.settings import Policy, Rules, metric_of
 from wherry.ingest.settings import IngestSettings
 from wherry.quantize.settings import QuantizeSettings
 from wherry.release.settings import ReleaseSettings
@@ -38,6 +39,8 @@ _SPLITS: Final = (
     ("quantize", "importance_split"),
 )
 """Settings that name a split; the defaults stand for stages that a pipeline may not have."""
+_TIMED: Final = "first_token_p"
+"""How the quantiles begin that evaluate takes from its `speed_runs`."""
 
 
 def check_settings(plan: Plan, path: Path) -> None:
@@ -51,6 +54,7 @@ def check_settings(plan: Plan, path: Path) -> None:
         for room, kind in _SETTINGS.items()
     }
     _check_splits(read, path)
+    _check_runs(read, path)
 
 
 def _check_splits(read: Mapping[str, Any], path: Path) -> None:
@@ -70,6 +74,25 @@ def _check_splits(read: Mapping[str, Any], path: Path) -> None:
             f"{path}: evaluate scores the split {scored!r}, the gate judges scores of {judged!r}.",
             remedy="Name one split in both sections.",
         )
+
+
+def _check_runs(read: Mapping[str, Any], path: Path) -> None:
+    """Refuses a limit of a quantile that the runs of evaluate are too few for."""
+    runs = read["evaluate"].speed_runs
+    for metric in _limited(read["gate"]):
+        if metric.startswith(_TIMED) and runs < (least := fewest_runs(metric)):
+            raise SettingsError(
+                f"{path}: the gate limits {metric}, which takes {least} runs at least; speed_runs "
+                f"of evaluate is {runs}.",
+                remedy=f"Write `speed_runs: {least}` in the section evaluate.",
+            )
+
+
+def _limited(rules: Rules | Policy) -> Iterator[str]:
+    """Gives the metrics that must keep a limit; of `any_of`, another group may pass."""
+    yield from (metric_of(key)[0] for key in (*rules.floors, *rules.ceilings))
+    for group in rules.all_of or ():
+        yield from _limited(group)
 
 
 def _default(kind: type[Any], field: str) -> Any:
