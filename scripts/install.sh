@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Makes the environment: scripts/install.sh PYTHON VENV
 # pip's own lines go to a log; a person sees how many of the packages have been found so far.
+# On Linux PyPI's PyTorch brings CUDA along, some gigabytes; with PIP_EXTRA_INDEX_URL set to
+# PyTorch's index for CPUs, pip takes that build: a local version such as +cpu comes first.
 set -euo pipefail
 python=$1 venv=$2
 log=$venv/install.log
 step() { printf '%s\n' "[setup $1/3] $2"; }
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "Wherry needs Python 3.11 or newer, $python is $("$python" --version). Set PYTHON=…" >&2
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || {
+    echo "Wherry needs Python 3.11, 3.12 or 3.13, $python is $("$python" --version). Set PYTHON=…" >&2
     exit 1
 }
 step 1 "environment in $venv"

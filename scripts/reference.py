@@ -17,6 +17,8 @@ from wherry.contracts.errors import WherryError
 
 PACKAGE = Path("components/wherry")
 OUT = Path("docs/reference")
+_ELSEWHERE = {"tune/jobs.py": "tune_job"}
+"""Sections whose settings stand in another file, beside what they are turned into."""
 HEADER = "<!-- Written by `make docs` from the code: change the docstrings there. -->\n\n"
 
 
@@ -41,8 +43,10 @@ def _old(name: str) -> str:
 def settings() -> str:
     """A table for each settings dataclass: field, type, default, docstring."""
     parts = ["# Settings\n\nEach section of a settings file is one of these.\n"]
-    for path in sorted(PACKAGE.rglob("settings.py")):
-        room = ".".join(path.relative_to(PACKAGE).parts[:-1])
+    for path in sorted([*PACKAGE.rglob("settings.py"), *(PACKAGE / each for each in _ELSEWHERE)]):
+        room = _ELSEWHERE.get(path.relative_to(PACKAGE).as_posix()) or ".".join(
+            path.relative_to(PACKAGE).parts[:-1]
+        )
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and (rows := _fields(node)):
                 summary = (ast.get_docstring(node) or "").partition("\n")[0]

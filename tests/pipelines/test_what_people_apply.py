@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +40,51 @@ NEEDED = {
 """The extras that the components of an image ask for when one is missing."""
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_every_image_of_a_component_can_run_a_task_of_kfp(name: str) -> None:
+def built(name: str) -> str:
+    """All lines that make an image, those of the stages below it too."""
     lines, stage = "", name
     while stage in stages():
         stage, text = stages()[stage]
         lines += text
+    assert stage == "$PYTHON"
+    return lines
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_image_of_a_component_can_run_a_task_of_kfp(name: str) -> None:
+    lines = built(name)
     extras = ",".join(re.findall(r"\.whl\)\[([^]]+)\]", lines)).split(",")
     assert set(extras) >= NEEDED[name] | {"$EXTRAS"}
-    assert "ARG EXTRAS\n" in lines  # a stage sees an argument that it names alone
+    for argument in {*re.findall(r"\$([A-Z_]+)", lines)}:
+        assert f"ARG {argument}\n" in lines  # a stage sees an argument that it names alone
+        assert f"\nARG {argument}=" in CONTAINERFILE
     assert "useradd --uid 1000" in lines
+    assert lines.count("USER 0") < lines.count("USER 1000:1000")
+
+
+@pytest.mark.parametrize("name", ["train", "serve"])
+def test_llama_cpp_finds_its_library_in_the_image(name: str) -> None:
+    extension = Path(find_spec("xllamacpp").submodule_search_locations[0]) / "xllamacpp.abi3.so"
+    assert b"libgomp.so.1" in extension.read_bytes()  # once it is not, the images need it no more
+    assert "install --yes --no-install-recommends libgomp1" in built(name)
+
+
+def test_the_constraints_name_versions_that_an_index_has() -> None:
+    found = [line for line in Path("constraints.txt").read_text().splitlines() if "==" in line]
+    assert [line for line in found if "+" in line] == []  # 2.13.0+cpu is on PyTorch's own alone
+    assert any(line.startswith("torch==") for line in found)
+
+
+def test_what_the_images_copy_and_name_is_there() -> None:
+    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE, re.MULTILINE)
+    assert sources
+    for source in " ".join(sources).split():
+        assert Path(source).exists()
+    extras = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lists = r"\.whl\)\[([^]]+)\]|^ARG (?:EXTRAS|TRAIN)=(.+)$"
+    pairs = re.findall(lists, CONTAINERFILE, re.MULTILINE)
+    named = {one for pair in pairs for one in "".join(pair).split(",")}
+    assert {one for one in named if not one.startswith("$")} <= set(extras)
 
 
 def test_the_state_is_prepared_as_the_user_of_the_images() -> None:
