@@ -18,7 +18,7 @@ from wherry.ingest.component import ingest
 from wherry.quantize.component import quantize
 from wherry.release.component import release
 from wherry.report.component import report
-from wherry.runtime.shared import shared_places
+from wherry.runtime.shared import bucket_places, shared_places
 from wherry.tune.component import tune
 from wherry.validate.component import validate
 
@@ -222,7 +222,7 @@ def _vertex_state(task: dsl.PipelineTask) -> None:
     # No disk outlives a Vertex task. An empty store would look like a release and be gone with
     # the machine, so without a server's and a bucket's address the task fails.
     unset = {"WHERRY_STORE": "unset:", "WHERRY_ARTIFACTS": "unset:"}
-    _hand_on(task, unset | shared_places())
+    _hand_on(task, unset | shared_places() | bucket_places())
 
 
 def _hand_on(task: dsl.PipelineTask, variables: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Checks that a signed audit log only grew: python consistency.py KEY [LATER_KEY] < PROOF.json.
+"""Checks that a signed audit log only grew: python3 consistency.py KEY [LATER_KEY] < PROOF.json.
 
 It needs Python alone. KEY is the Ed25519 key that signed the earlier checkpoint, and the later one
 too if no other is named; got on another way than the proof.

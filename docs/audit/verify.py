@@ -1,4 +1,4 @@
-"""Checks that a row is in a signed audit log: python verify.py PUBLIC_KEY < PROOF.json.
+"""Checks that a row is in a signed audit log: python3 verify.py PUBLIC_KEY < PROOF.json.
 
 It needs Python alone. PUBLIC_KEY is an Ed25519 key, got on another way than the proof.
 """

@@ -1,5 +1,6 @@
 """The model card and the page of two versions, from what the store holds alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_the_card_is_printed_or_written(workspace: Path) -> None:
     assert "| accuracy |" in text
     assert call("models", "card", f"{NAME}:2", "-o", "card.md") == "card.md\n"
     assert (workspace / "card.md").read_text() == text
+
+
+def test_machines_get_json(workspace: Path) -> None:
+    card = call("models", "card", f"{NAME}:2")
+    found = json.loads(call("models", "card", f"{NAME}:2", "--json"))
+    assert found == {"name": NAME, "version": 2, "card": card}
+    words = ("models", "compare", f"{NAME}:1", "2", "--html", "page.html", "--json")
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert json.loads(done.stdout) == {"name": NAME, "versions": [1, 2], "output": "page.html"}
 
 
 def test_two_versions_are_compared_row_by_row(workspace: Path) -> None:

@@ -32,6 +32,7 @@ def test_the_table_fits_eighty_columns_and_names_what_does_not_fit(tmp_path: Pat
     assert max(len(line) for line in lines if "hf://" not in line) <= 80
     assert lines[1].startswith("smollm2-135m")
     assert "hf://HuggingFaceTB/SmolLM2-135M-Instruct@067481b5" in done.stdout
+    assert "name a GGUF file of it as the base" in " ".join(done.stdout.split())
     assert "Does not fit" in done.stdout
     assert "licence asks more" in done.stdout
     assert "* not compared with a source:" in done.stdout

@@ -1,6 +1,7 @@
 """What an on-call engineer types: promote, rollback, approve, and the questions about versions."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -294,12 +295,15 @@ def test_without_a_key_nobody_approves(waiting: Path) -> None:
         call("approve", f"{NAME}:3", "--meaning", "fine", "--as", "medical")
 
 
-def test_the_author_cannot_approve(waiting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spelt", [str.lower, str.upper])
+def test_the_author_cannot_approve(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch, spelt: Callable[[str], str]
+) -> None:
     with Ledger.open(waiting / ".wherry") as ledger:
         rows = list(ledger.audit())
     author = rows[0].actor
     assert author is not None
-    become(author.id, monkeypatch)
+    become(spelt(author.id), monkeypatch)
     with pytest.raises(ApprovalError, match="nobody approves|cannot approve"):
         call("approve", f"{NAME}:3", "--meaning", "fine", "--as", "medical")
 
@@ -312,3 +316,36 @@ def test_what_may_not_go_live_is_not_served(waiting: Path) -> None:
     call("models", "revoke", f"{NAME}:1", "--reason", "leaks")
     with pytest.raises(WithdrawnError, match="is revoked"):
         call("serve", f"{NAME}:1")
+
+
+def test_a_version_of_a_revoked_key_comes_back_once_somebody_upholds_it(workspace: Path) -> None:
+    key = load_keyring().current
+    call("keys", "revoke", key[:8], "--reason", "the disk was copied")
+    with pytest.raises(SigningKeyError, match="disk was copied") as caught:
+        call("rollback", NAME, "--reason", "answers nonsense")
+    assert "wherry keys uphold NAME:VERSION" in caught.value.remedy
+    told = call("keys", "uphold", f"{NAME}:1", "--reason", "released in March").output
+    assert f"is revoked, but the blessing of {NAME} v1 is upheld" in told
+    assert "revoked, 1 upheld" in call("keys", "list").output
+    call("rollback", NAME, "--reason", "answers nonsense")
+    assert champion(workspace) == 1
+    with pytest.raises(SigningKeyError, match="disk was copied"):
+        call("promote", f"{NAME}:2", "--reason", "the other one was not upheld")
+
+
+def test_to_compare_with_no_registry_or_no_model_is_no_agreement(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WHERRY_MIRRORS", raising=False)
+    with pytest.raises(SettingsError, match="no registry was named"):
+        call("models", "reconcile", NAME)
+    with pytest.raises(MissingError, match="no model is called 'icd10'"):
+        call("models", "reconcile", "icd10", "--mirror", "mlflow:sqlite:///x.db")
+
+
+def test_versions_are_listed_with_and_without_the_word(workspace: Path) -> None:
+    listed = call("models", "list").output
+    assert listed == call("models").output == call("models", NAME).output
+    assert listed == call("models", "list", NAME).output
+    assert json.loads(call("models", "list", "--json").output)[0]["version"] == 2
+    assert "No version of other" in call("models", "list", "other").output

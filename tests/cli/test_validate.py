@@ -84,7 +84,7 @@ class TestUsage:
     def test_a_wrong_option_is_told_by_the_name_that_a_person_typed(self, tmp_path: Path) -> None:
         done = wherry(tmp_path, "validate", "a.jsonl", "--kind", "poem")
         assert done.returncode == 2
-        assert "validate [OPTIONS] FILE..." in done.stderr
+        assert "See `wherry validate --help`." in done.stderr
         assert "judge" not in done.stderr
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:

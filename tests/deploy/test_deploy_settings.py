@@ -1,12 +1,14 @@
 """Bad settings are refused by name, value and range."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wherry.contracts import read_settings
 from wherry.contracts.errors import SettingsError
+from wherry.deploy.adapters.local.servers import Servers
 from wherry.deploy.settings import DeploySettings
 
 
@@ -29,3 +31,9 @@ from wherry.deploy.settings import DeploySettings
 def test_a_bad_setting_is_named(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         read_settings(DeploySettings, json.dumps(values))
+
+
+@pytest.mark.parametrize("name", ["", "../triage", "triage\n", ".triage"])
+def test_a_deployments_records_stay_in_their_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="must match"):
+        Servers(name, tmp_path)

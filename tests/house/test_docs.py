@@ -12,11 +12,10 @@ from wherry.contracts import read_settings
 from wherry.gate.settings import Policy
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/guide.md")),
-    *(ROOT / "components").glob("wherry/*/README.md"),
-    *(ROOT / "docs" / "adr").glob("*.md"),
-]
+FOLDERS = ("components", "data-store", "docs", "examples")
+PAGES = [*ROOT.glob("*.md"), *(page for name in FOLDERS for page in (ROOT / name).rglob("*.md"))]
+OURS_ALONE = {"WHERRY_EVENTS", "WHERRY_IMAGE_TAG", "WHERRY_OUTER_TMPDIR"}
+"""Variables that one process of ours hands another."""
 
 
 def test_the_reference_is_what_the_code_says() -> None:
@@ -31,8 +30,41 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)", without_code(page))
+    assert [link for link in links if not leads(page, link)] == []
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def leads(page: Path, link: str) -> bool:
+    """Whether there is such a file, and in it such a heading, named as GitHub names them."""
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    if not anchor or not target.is_file():
+        return target.exists() and not anchor
+    headings = re.findall(r"^#+ (.+)$", without_code(target), re.MULTILINE)
+    return anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    page = ROOT / "docs" / "guide.md"
+    assert leads(page, "../README.md")
+    assert leads(page, "#environment-variables")
+    assert not leads(page, "#no-such-heading")
+    assert not leads(page, "../README.md#no-such-heading")
+    assert not leads(page, "../NO_SUCH_PAGE.md#try-it")
+
+
+def test_the_guide_names_every_variable_that_is_read() -> None:
+    sources = (ROOT / "components").rglob("*.py")
+    read = {
+        name for source in sources for name in re.findall(r'"(WHERRY_[A-Z_]+)"', source.read_text())
+    }
+    table = (ROOT / "docs" / "guide.md").read_text().partition("## Environment variables")[2]
+    told = set(re.findall(r"`(WHERRY_[A-Z_]+)`", table.partition("\n## ")[0]))
+    assert told == read - OURS_ALONE
 
 
 def test_the_guides_policy_is_one() -> None:

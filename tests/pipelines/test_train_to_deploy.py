@@ -193,6 +193,19 @@ def test_a_teams_store_is_handed_to_every_task_that_needs_it(
         assert found["WHERRY_ARTIFACTS"] == "gs://bucket/models"
 
 
+def test_on_vertex_the_keys_lie_in_a_bucket(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHERRY_KEYS", "/gcs/bucket/keys")
+    monkeypatch.setenv("WHERRY_MIRRORS", "mlflow:https://mlflow.example")
+    for target, handed_on in (("vertex", "/gcs/bucket/keys"), ("kubeflow", None)):
+        path = recompiled(tmp_path, target)
+        for task in STATEFUL:
+            found = variables(path, task)
+            assert found.get("WHERRY_KEYS") == handed_on
+            assert found["WHERRY_MIRRORS"] == "mlflow:https://mlflow.example"
+
+
 def test_on_kubeflow_the_password_of_a_teams_store_is_a_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -230,6 +243,8 @@ def test_who_compiles_is_told_what_the_cluster_will_not_find(tmp_path: Path) -> 
     done = CliRunner().invoke(cli, ["compile", "--target", "vertex", "--out", f"{tmp_path}/v.yaml"])
     assert "data_repo is '.', which the cluster does not have" in done.stderr
     assert "base_uri" not in done.stderr
+    for name in ("WHERRY_STORE", "WHERRY_ARTIFACTS", "WHERRY_KEYS"):
+        assert f"{name} does not name a " in done.stderr
 
 
 def test_the_counted_stages_are_those_of_a_blessed_run(compiled: dict[str, Path]) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from wherry.contracts import read_settings
-from wherry.contracts.errors import SettingsError
-from wherry.serve.run import _announce
+from wherry.contracts.errors import ExtraMissingError, SettingsError
+from wherry.serve.run import _announce, _extra
 from wherry.serve.settings import ServeSettings
 
 
@@ -23,3 +23,14 @@ def test_the_address_that_is_told_can_be_opened(
 ) -> None:
     _announce(ServeSettings("slm", host=host))
     assert capsys.readouterr().err == f"serving slm at {url}\n"
+
+
+def test_what_is_not_installed_is_named_with_what_brings_it() -> None:
+    with pytest.raises(ExtraMissingError, match="the package 'kserve'"), _extra():
+        raise ModuleNotFoundError("No module named 'kserve'", name="kserve")
+    with (
+        pytest.raises(ExtraMissingError, match=r"libgomp\.so\.1: cannot open") as lacking,
+        _extra(),
+    ):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+    assert "libgomp1" in lacking.value.remedy

@@ -88,6 +88,26 @@ def test_several_answers_come_in_one(server: Served) -> None:
     assert [choice["index"] for choice in body["choices"]] == [0, 1]
 
 
+@pytest.mark.parametrize("asked", [{}, {"top_logprobs": 0}, {"top_logprobs": 2}])
+def test_log_probabilities_are_of_as_many_others_as_asked(
+    client: openai.OpenAI, asked: dict[str, int]
+) -> None:
+    body: dict[str, Any] = {"model": "slm", "messages": HI, "max_tokens": 3, "temperature": 0}
+    body["logprobs"] = True
+    whole = client.chat.completions.create(**body, **asked).choices[0].logprobs
+    parts = [
+        part.choices[0].logprobs
+        for part in client.chat.completions.create(**body, **asked, stream=True)
+    ]
+    for found in (whole, *filter(None, parts)):
+        assert found
+        assert found.content
+        others = {len(token.top_logprobs) for token in found.content}
+        assert others == {asked.get("top_logprobs", 0)}
+        assert all(token.logprob <= 0 for token in found.content)
+    assert any(parts)
+
+
 def test_kserve_protocols_answer(server: Served) -> None:
     short = {"max_tokens": 4}
     status, body = post(

@@ -2,7 +2,7 @@
 
 import sys
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
@@ -21,6 +21,9 @@ from wherry.cli.serve import serve
 from wherry.cli.status import status, stop
 from wherry.cli.validate import validate
 from wherry.contracts.errors import SettingsError, WherryError, as_wherry_error
+
+_NO_COMMAND: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click raises from 8.2 on where a group is called alone; before, it shows the help itself."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,12 +44,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         _show_what_it_can(stream)
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="wherry", standalone_mode=False)
     except click.exceptions.Abort:
         raise SystemExit(130) from None
-    except click.ClickException as usage:
-        usage.show()
-        raise SystemExit(usage.exit_code) from None
+    except _NO_COMMAND as help_wanted:
+        help_wanted.show()
+        raise SystemExit(help_wanted.exit_code) from None
     except (WherryError, OSError, KeyboardInterrupt) as raised:
         raise SystemExit(_failed(raised)) from None
     except Exception as raised:
@@ -61,9 +64,23 @@ def _show_what_it_can(stream: TextIO) -> None:
 
 
 def _failed(raised: BaseException) -> int:
-    error = _no_text() if _is_no_text(raised) else as_wherry_error(raised)
+    error = _as_shown(raised)
     show_failure(error, raised, as_json="--json" in sys.argv, debug="--debug" in sys.argv)
     return error.exit_code
+
+
+def _as_shown(raised: BaseException) -> WherryError:
+    if isinstance(raised, click.ClickException):
+        return _wrong_usage(raised)
+    return _no_text() if _is_no_text(raised) else as_wherry_error(raised)
+
+
+def _wrong_usage(raised: click.ClickException) -> SettingsError:
+    context = raised.ctx if isinstance(raised, click.UsageError) else None
+    command = context.command_path if context else "wherry"
+    return SettingsError(
+        " ".join(raised.format_message().split()), remedy=f"See `{command} --help`."
+    )
 
 
 def _is_no_text(raised: BaseException) -> bool:

@@ -110,6 +110,7 @@ def checkpoint(as_json: bool) -> None:
 @click.option("--checkpoint", "file", type=_FILE, help="Prove it by this one.  [default: newest]")
 @click.option("--output", "-o", type=_FILE, help="Write the proof there.  [default: print it]")
 @key_option
+@json_option
 @debug_option
 def prove(
     seq: int | None,
@@ -117,6 +118,7 @@ def prove(
     file: Path | None,
     output: Path | None,
     keys: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Prove that row SEQ is in the log, to somebody who has neither the log nor Wherry.
 
@@ -139,6 +141,10 @@ def prove(
         print(proof.to_json())
         return
     proof.write(output)
+    if as_json:
+        signed = {"size": under.checkpoint.size, "signed": under.checkpoint.ts}
+        print(json.dumps({"output": str(output), **signed}, indent=2))
+        return
     print(f"{output}: {what} of {under.checkpoint.size}, signed {under.checkpoint.ts[:16]}")
 
 
@@ -231,7 +237,8 @@ def _tell(
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not found.ok:
         console.print(f"✗ {printable(found.reason)}")
-        console.print(f"The first bad row is {found.first_bad}; {found.rows} were read.")
+        if found.first_bad is not None:
+            console.print(f"The first bad row is {found.first_bad}; {found.rows} were read.")
         return
     console.print(f"✓ {found.rows} rows: chain, tree, and tables agree. Head {found.head[7:23]}")
     hashed = (f"The files of {kept.good} versions are as they were registered.",) if kept else ()

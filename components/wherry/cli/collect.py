@@ -13,8 +13,10 @@ from rich.table import Table
 from wherry.cli.moves import open_ledger
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts.errors import SettingsError
-from wherry.ledger import Stored
+from wherry.ledger import Ledger, Stored
+from wherry.ledger.places import places
 from wherry.release.retention import Fate, Retention, apply, judge, read_retention
+from wherry.signing import load_keyring
 from wherry.workspace import state
 
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
@@ -36,6 +38,7 @@ def gc(older_than: str, remove: bool, as_json: bool) -> None:
     """
     policy = read_retention(state())
     with open_ledger() as ledger:
+        _check_newest(ledger)
         found = ledger.collect(older_than=parse_age(older_than))  # what refuses that, refuses now
         fates = (apply if remove else judge)(ledger, policy) if policy else ()
         if remove:
@@ -50,6 +53,13 @@ def gc(older_than: str, remove: bool, as_json: bool) -> None:
         Console(highlight=False).print(_table(found))
     for line in _verdict(found, fates, policy, remove, older_than):
         print(line)
+
+
+def _check_newest(ledger: Ledger) -> None:
+    """Refuses a store that was restored from an older copy: it knows no later version's file."""
+    kept = places(state())
+    if any(place.names() for place in kept):
+        ledger.log.check_grown(kept, load_keyring())
 
 
 def parse_age(text: str) -> timedelta:

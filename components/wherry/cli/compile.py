@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,6 +12,13 @@ from wherry.cli.preflight import check_settings
 from wherry.cli.run import ADDRESS
 from wherry.runtime.identity import code_of
 from wherry.runtime.plan import Plan, read_plan
+from wherry.runtime.shared import bucket_places, shared_places
+
+_VERTEX_NEEDS: Final = {
+    "WHERRY_STORE": "a server, postgresql://…",
+    "WHERRY_ARTIFACTS": "a bucket, gs://…",
+    "WHERRY_KEYS": "a folder of keys in a bucket, /gcs/BUCKET/…",
+}
 
 
 @click.command(name="compile")
@@ -29,7 +37,7 @@ def compile_pipeline(
     pipeline: Path,
     as_json: bool,
 ) -> None:
-    """Compile the pipeline for a cluster; the settings become its parameters' defaults."""
+    """Compile the pipeline for a cluster. The settings become its parameters' defaults."""
     from wherry.runtime.compile import compile_to
 
     plan = read_plan(settings)
@@ -39,7 +47,7 @@ def compile_pipeline(
     # A cluster resolves the data itself, when it runs: no checksum is fixed here.
     arguments = plan.arguments(checksum="", code=code_of(Path.cwd()))
     compile_to(pipeline, target, arguments, path)
-    for told in _of_this_machine(plan):
+    for told in (*_of_this_machine(plan), *_lacking(target)):
         click.echo(told, err=True)
     if as_json:
         print(json.dumps({"target": target, "path": str(path)}))
@@ -55,3 +63,13 @@ def _of_this_machine(plan: Plan) -> Iterator[str]:
                 f"{name} is {value!r}, which the cluster does not have: name one that it reaches "
                 "in the settings, or as a parameter of the run."
             )
+
+
+def _lacking(target: str) -> Iterator[str]:
+    """Names what a run on Vertex would miss after hours: no disk there outlives a task."""
+    if target != "vertex":
+        return
+    found = shared_places() | bucket_places()
+    for name, form in _VERTEX_NEEDS.items():
+        if name not in found:
+            yield f"{name} does not name {form}: without one the run fails on Vertex AI."

@@ -1,5 +1,6 @@
 """wherry doctor: whether this machine can run the whole way, and what to mend."""
 
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -37,6 +38,8 @@ _EXTRAS: Final = {
     "report": ("jinja2",),
     "serve": ("kserve", "xllamacpp"),
 }
+_PYTHONS: Final = ((3, 11), (3, 14))
+"""From the one to below the other: Great Expectations takes none newer yet."""
 DISK_BYTES: Final = 5 * 10**9
 """What one run of the demo may take, with room to spare."""
 MEMORY_BYTES: Final = 4 * 10**9
@@ -58,7 +61,11 @@ class Finding:
 @json_option
 @debug_option
 def doctor(settings: Path, as_json: bool) -> None:
-    """Check this machine: packages, disk, memory, data store, base model, port, ledger, keys."""
+    """Check that this machine can run the pipeline.
+
+    Packages, disk, memory, ledger, keys, settings, data store, base model, port. Exit code 1 if
+    anything is amiss.
+    """
     findings = list(_look(settings))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -81,6 +88,7 @@ def _show(finding: Finding) -> None:
 def _look(settings: Path) -> Iterator[Finding]:
     yield _python()
     yield from (_extra(name, modules) for name, modules in _EXTRAS.items())
+    yield _openmp()
     yield _workspace()
     yield _room("disk", shutil.disk_usage(_existing(state())).free, DISK_BYTES, "Free some space.")
     # Available, not free: what the system keeps of files it gives back at once.
@@ -102,7 +110,8 @@ def _look(settings: Path) -> Iterator[Finding]:
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("python", sys.version_info >= (3, 11), version, "Use Python 3.11 or newer.")
+    fits = _PYTHONS[0] <= sys.version_info[:2] < _PYTHONS[1]
+    return Finding("python", fits, version, "Use Python 3.11, 3.12 or 3.13.")
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> Finding:
@@ -112,6 +121,15 @@ def _extra(name: str, modules: tuple[str, ...]) -> Finding:
         return Finding(name, False, f"{', '.join(missing)} not installed", remedy)
     versions = [_version(entry.partition(":")[0]) for entry in modules]
     return Finding(name, True, ", ".join(versions))
+
+
+def _openmp(library: str = "libgomp.so.1") -> Finding:
+    """Looks for the one library of the system that llama.cpp's wheel does not bring along."""
+    try:
+        ctypes.CDLL(library)
+    except OSError as error:
+        return Finding("openmp", False, str(error), "Install it: Debian's libgomp1.")
+    return Finding("openmp", True, library)
 
 
 def _spec(module: str) -> bool:

@@ -1,5 +1,6 @@
 """wherry models card and compare: what people read about a version, and about two."""
 
+import json
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import click
 
 from wherry.cli.moves import open_ledger, parse_version
-from wherry.cli.options import debug_option
+from wherry.cli.options import debug_option, json_option
 from wherry.contracts.errors import DataError, DigestError
 from wherry.contracts.files import write_atomic
 from wherry.ledger import Ledger
@@ -18,8 +19,9 @@ page_path = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.argument("model")
 @click.option("-o", "--output", type=page_path, help="A file; the terminal if left out.")
+@json_option
 @debug_option
-def card(model: str, output: Path | None) -> None:
+def card(model: str, output: Path | None, as_json: bool) -> None:
     """Print the model card of MODEL (NAME:VERSION), in the form of the Hugging Face Hub."""
     from wherry.ledger.export.case import gathered
     from wherry.ledger.export.documents import model_card
@@ -27,11 +29,15 @@ def card(model: str, output: Path | None) -> None:
     name, version = parse_version(model)
     with open_ledger() as ledger:
         text = model_card(gathered(ledger, name, version))
-    if output is None:
+    if output:
+        write_atomic(output, text.encode())
+    if as_json:
+        written = {"output": str(output)} if output else {"card": text}
+        print(json.dumps({"name": name, "version": version, **written}, indent=2))
+    elif output:
+        print(output)
+    else:
         print(text, end="")
-        return
-    write_atomic(output, text.encode())
-    print(output)
 
 
 @click.command()
@@ -43,8 +49,9 @@ def card(model: str, output: Path | None) -> None:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The folder of the data set, so that questions are shown and not only their ids.",
 )
+@json_option
 @debug_option
-def compare(model: str, other: int, html: Path, dataset: Path | None) -> None:
+def compare(model: str, other: int, html: Path, dataset: Path | None, as_json: bool) -> None:
     """Show two versions side by side: `compare icd10-triage:1 2 --html page.html`.
 
     Differences with intervals and tests, every class, the rows that one of them has wrong.
@@ -63,7 +70,8 @@ def compare(model: str, other: int, html: Path, dataset: Path | None) -> None:
             champion_title=f"version {version}",
             challenger_title=f"version {other}",
         )
-    print(html)
+    made = {"name": name, "versions": [version, other], "output": str(html)}
+    print(json.dumps(made, indent=2) if as_json else html)
 
 
 class _Side:

@@ -31,6 +31,7 @@ from wherry.gate.step import judge, policy_digest
 from wherry.gate.waivers import Waivers
 from wherry.gate.words import explain as words
 from wherry.ledger.roles import read_roles
+from wherry.ledger.rules import check_label
 from wherry.runtime.plan import load_file
 from wherry.workspace import state
 
@@ -182,6 +183,7 @@ def waive(
 
     read, signer = read_policy(policy), load_signer(key=key)
     _check_may_waive(signer.key.owner)
+    check_label("name", name)  # no model could bear another
     waiver = Waiver(
         rule=_known(rule, read),
         name=name,
@@ -193,6 +195,7 @@ def waive(
         model_digest=digest or None,
         slice=part,
     )
+    _check_replaces(out, waiver)
     # Through its text: a digest that is none is refused here, not by the gate.
     signed = stamp(Waiver.from_json(waiver.to_json()), WAIVER, signer)
     signed.write(out)
@@ -208,6 +211,18 @@ def _check_may_waive(who: str) -> None:
         raise RoleError(
             f"{who!r} may not waive: the roles policy names {', '.join(roles.waive) or 'nobody'}.",
             remedy="Ask one of them, or have the policy changed.",
+        )
+
+
+def _check_replaces(out: Path, waiver: Waiver) -> None:
+    """Refuses to write over anything but an earlier waiver of the same: policies include it."""
+    if not out.exists():
+        return
+    old = Waiver.read(out)
+    if (old.rule, old.slice, old.name) != (waiver.rule, waiver.slice, waiver.name):
+        raise SettingsError(
+            f"{out} holds the waiver of {old.rule} of {old.name} already.",
+            remedy="Name another file: --out, and take it into the policy's waivers too.",
         )
 
 

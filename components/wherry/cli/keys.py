@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from wherry.cli.failure import printable
+from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts.errors import SigningKeyError
 from wherry.ledger.actor import process_actor
 from wherry.signing import (
+    BLESSING,
     KEYS_VARIABLE,
     KeyFolder,
     Keyring,
@@ -93,6 +95,25 @@ def revoke(key: str, reason: str, as_json: bool) -> None:
 
 
 @keys.command()
+@click.argument("model")
+@click.option("--reason", required=True, help="How you know it; it is kept in the keyring.")
+@json_option
+@debug_option
+def uphold(model: str, reason: str, as_json: bool) -> None:
+    """Let MODEL (NAME:VERSION) go live though the key that blessed it was revoked.
+
+    For a version that was blessed before anybody else had the key. Its blessing alone becomes good
+    again, wherever this keyring is trusted.
+    """
+    name, version = parse_version(model)
+    with open_ledger() as ledger:
+        blessing = ledger.blessing_of(name, version)
+    what = f"the blessing of {name} v{version}"
+    key = KeyFolder(keys_folder()).uphold(blessing, BLESSING, what, reason, _now())
+    _tell(key, f"is revoked, but {what} is upheld", as_json)
+
+
+@keys.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--owner", default="", help="Trust only this owner's key of the file.")
 @may_option
@@ -163,7 +184,8 @@ def _table(ring: Keyring) -> Table:
         since = key.revoked_at or key.retired_at or key.valid_from
         may = ", ".join(names.get(kind, kind) for kind in key.may) or "everything"
         kind = key.uri.partition(":")[0] or "public only"
-        cells = (key.short, key.owner, key.state, since[:16].replace("T", " "), kind, may)
+        state = f"{key.state}, {len(key.upheld)} upheld" if key.upheld else key.state
+        cells = (key.short, key.owner, state, since[:16].replace("T", " "), kind, may)
         mark = "*" if key.id == ring.current else ""
         table.add_row(mark, *(Text(printable(cell)) for cell in cells))
     return table

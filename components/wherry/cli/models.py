@@ -39,6 +39,15 @@ def models(ctx: click.Context, as_json: bool) -> None:
         _list((ctx.obj or {}).get("name"), as_json)
 
 
+@models.command(name="list")
+@click.argument("name", required=False)
+@json_option
+@debug_option
+def list_models(name: str | None, as_json: bool) -> None:
+    """List the released versions, newest first; as `wherry models [NAME]`."""
+    _list(name, as_json)
+
+
 for command in (suggest, *COMMANDS, card, compare, retire, revoke, reconcile, gc):
     models.add_command(command)
 

@@ -14,7 +14,7 @@ from wherry.ledger import CHAMPION, Ledger
 from wherry.release import moves
 from wherry.release.mirror import differences
 from wherry.release.mirror import reconcile as reconcile_mirror
-from wherry.release.registries import mirrors, open_mirror
+from wherry.release.registries import MIRRORS_VARIABLE, mirrors, open_mirror
 from wherry.release.vouched import still_missing
 from wherry.signing import load_keyring, load_signer
 from wherry.workspace import state
@@ -201,7 +201,8 @@ def reconcile(name: str, addresses: tuple[str, ...], apply: bool, as_json: bool)
     """
     found = []
     with open_ledger() as ledger:
-        for address in addresses or mirrors():
+        check_released(ledger, name)
+        for address in addresses or _mirrors():
             registry = open_mirror(address)
             compare = reconcile_mirror if apply else differences
             found += [(registry.kind, one) for one in compare(ledger, registry, name)]
@@ -217,6 +218,16 @@ def reconcile(name: str, addresses: tuple[str, ...], apply: bool, as_json: bool)
         print(f"{name}: no difference")
     if any(not one.mended for _, one in found):
         raise SystemExit(1)
+
+
+def _mirrors() -> tuple[str, ...]:
+    """Gives the registries that are mirrored to; compared with none, nothing would ever differ."""
+    if named := mirrors():
+        return named
+    raise SettingsError(
+        "no registry was named to compare with.",
+        remedy=f"Name one: --mirror mlflow:https://mlflow.example, or set {MIRRORS_VARIABLE}.",
+    )
 
 
 def _waits(ledger: Ledger, name: str, version: int) -> str:

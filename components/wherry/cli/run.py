@@ -36,9 +36,10 @@ ADDRESS: Final = re.compile(r"^([a-z][a-z0-9+]+:|[\w.-]+@[\w.-]+:)")
 @json_option
 @debug_option
 def run(settings: Path, pipeline: Path, no_cache: bool, as_json: bool) -> None:
-    """Run the pipeline here: ingest, validate, tune, …, release, deploy, report.
+    """Run the pipeline on this machine.
 
-    Stages whose inputs did not change are reused. Exit code 3: the gate refused.
+    Ingest, validate, tune, …, release, deploy, report. Stages whose inputs did not change are
+    reused. Exit code 3: the gate refused.
     """
     started = time.monotonic()
     plan = read_plan(settings)

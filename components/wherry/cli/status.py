@@ -11,6 +11,7 @@ from rich.text import Text
 from wherry.cli.failure import printable
 from wherry.cli.options import debug_option, json_option
 from wherry.contracts import Deployment, Release
+from wherry.contracts.errors import MissingError
 from wherry.ledger import CHAMPION, Ledger
 from wherry.runtime.record import RunRecord, last_run
 from wherry.workspace import state
@@ -20,7 +21,7 @@ from wherry.workspace import state
 @json_option
 @debug_option
 def status(as_json: bool) -> None:
-    """Show each model's champion, where it is served, and how the last run ended."""
+    """Show what is live, where, and how the last run ended."""
     champions, last = _champions(), last_run(state())
     live = {release.name: _live(release.name) for release in champions}
     if as_json:
@@ -38,18 +39,40 @@ def status(as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", required=False)
+@json_option
 @debug_option
-def stop(name: str | None) -> None:
-    """Stop the local server of NAME, or every local server of this workspace."""
-    from wherry.deploy.run import deployed
+def stop(name: str | None, as_json: bool) -> None:
+    """Stop the local server of NAME, or every one of this workspace."""
     from wherry.deploy.run import stop as stop_server
 
-    # What was started here, not what the store names: a server outlives a store that is gone.
-    names = [name] if name else deployed()
-    if not names:
-        print(f"Nothing was deployed in {state()}.")
+    names = _deployed(name)
+    done = []
     for each in names:
-        print(f"{each}: {'stopped' if stop_server(each) else 'was not running'}")
+        done.append({"name": each, "stopped": stop_server(each)})
+        if not as_json:
+            print(f"{each}: {'stopped' if done[-1]['stopped'] else 'was not running'}")
+    if as_json:
+        print(json.dumps(done, indent=2))
+    elif not names:
+        print(f"Nothing was deployed in {state()}.")
+
+
+def _deployed(name: str | None) -> list[str]:
+    """Gives what was started here, not what the store names: a server outlives a store.
+
+    Raises:
+        MissingError: if nothing was ever deployed under the name: it is mistyped.
+    """
+    from wherry.deploy.run import deployed
+
+    names = deployed()
+    if name and name not in names:
+        known = ", ".join(names) or "nothing"
+        raise MissingError(
+            f"Nothing called {name!r} was deployed in {state()}: {known} was.",
+            remedy="Correct the name, or leave it out to stop every server.",
+        )
+    return [name] if name else names
 
 
 def _champions() -> list[Release]:
@@ -75,7 +98,7 @@ def _table(champions: list[Release], live: dict[str, Deployment | None]) -> Tabl
             release.name,
             f"version {release.version}",
             release.digest.removeprefix("sha256:")[:8],
-            f"version {server.version} at {server.url}" if server else "not served",
+            f"v{server.version} at {server.url}" if server else "not served",
             ("healthy" if server.healthy else "not answering") if server else "-",
         )
     return table

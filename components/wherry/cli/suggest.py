@@ -121,7 +121,10 @@ def _remarks(console: Console, told: "Suggestion", shown: "Sequence[Fit]") -> No
     _line(console, f"{best.name}, {best.licence}. {best.licence_note}")
     if best.uri.endswith("@COMMIT"):
         _line(console, "COMMIT: choose one on the hub, so that it stays the same model.")
-    if not best.whole_way:
+    if best.whole_way:
+        _line(console, "For the way to a quantized file name a GGUF file of it as the base: "
+              "hf://ORG/NAME/FILE.gguf@COMMIT.")  # fmt: skip
+    else:
         _line(console, best.note)
     marked = [f"{fit.id}: {', '.join(fit.unverified)}" for fit in shown if fit.unverified]
     if marked:

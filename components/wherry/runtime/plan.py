@@ -76,7 +76,7 @@ def read_plan(path: Path) -> Plan:
         MissingError: if the file or an included one is not there.
         SettingsError: if it is no YAML, or a section is unknown or of the wrong type.
     """
-    raw = load_file(path)
+    raw = load_file(path, remedy="Name a file with --settings.")
     known = {"name", "base", "data", *_ROOMS}
     if unknown := sorted(set(raw) - known):
         raise SettingsError(
@@ -97,18 +97,19 @@ def read_plan(path: Path) -> Plan:
     )
 
 
-def load_file(path: Path, included_by: tuple[str, ...] = ()) -> dict[str, Any]:
+def load_file(
+    path: Path, included_by: tuple[str, ...] = (), *, remedy: str = "Check the path."
+) -> dict[str, Any]:
     """Reads a YAML file that holds a mapping; as `read_plan`.
 
     Args:
         path: of the file.
         included_by: names of the files that it is part of, which it cannot include again.
+        remedy: what to do if it is not there and nothing includes it.
     """
     if not path.is_file():
         includer = f"Put it beside {included_by[-1]}, which includes it." if included_by else ""
-        raise MissingError(
-            f"{path} does not exist.", remedy=includer or "Name a file with --settings."
-        )
+        raise MissingError(f"{path} does not exist.", remedy=includer or remedy)
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path, included_by))  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:

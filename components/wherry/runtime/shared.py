@@ -11,8 +11,15 @@ _REACHED: Final = {
     "WHERRY_STORE": ("postgresql://", "postgres://"),
     "WHERRY_ARTIFACTS": ("s3://", "gs://"),
     "WHERRY_CHECKPOINTS": ("s3://", "gs://"),
+    "WHERRY_MIRRORS": ("mlflow:https://", "mlflow:http://", "kubeflow:", "vertex:"),
 }
 """Variables whose values a compiled pipeline hands on, where they begin with one of these."""
+
+_BUCKETS: Final = "/gcs/"
+"""Where Vertex AI has every bucket of Cloud Storage as a folder."""
+
+_IN_BUCKETS: Final = ("WHERRY_KEYS", "WHERRY_ROLES", "WHERRY_RETENTION")
+"""Variables that name folders and files, which only a bucket keeps from one task to the next."""
 
 
 def shared_places(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -30,15 +37,29 @@ def shared_places(environment: Mapping[str, str] = os.environ) -> dict[str, str]
             remedy="Leave it out of the address: on Kubernetes the tasks take it from the key "
             "`password` of the Secret `wherry-store`.",
         )
+    if any(map(_has_password, shared.get("WHERRY_MIRRORS", "").split())):
+        raise SettingsError(
+            "WHERRY_MIRRORS holds a password, which would stand in the compiled pipeline.",
+            remedy="Leave it out of the address.",
+        )
     return shared
 
 
+def bucket_places(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Gives the variables that name folders or files of buckets, as tasks on Vertex see them."""
+    given = {name: environment.get(name, "") for name in _IN_BUCKETS}
+    return {name: value for name, value in given.items() if value.startswith(_BUCKETS)}
+
+
 def _is_reached(name: str, value: str) -> bool:
-    # Checkpoints have several places, with commas between.
-    places = value.split(",") if name == "WHERRY_CHECKPOINTS" else [value]
-    return all(place.strip().startswith(_REACHED[name]) for place in places)
+    # Checkpoints have several places, with commas between; mirrors with spaces.
+    places = {"WHERRY_CHECKPOINTS": value.split(","), "WHERRY_MIRRORS": value.split()}
+    each = places.get(name, [value])
+    return bool(each) and all(place.strip().startswith(_REACHED[name]) for place in each)
 
 
 def _has_password(address: str) -> bool:
+    for kind in ("mlflow:", "kubeflow:"):
+        address = address.removeprefix(kind)
     parts = urlsplit(address)
     return parts.password is not None or "password" in parse_qs(parts.query)

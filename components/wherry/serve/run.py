@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +66,8 @@ def run(
         "expect_template": expect_template or None,
     }
     try:
-        _serve(model, read_settings(ServeSettings, options, where="the options"), line)
+        settings = read_settings(ServeSettings, options, where="the options")
+        serve(model, settings, line, announce=lambda: _announce(settings))
     except (WherryError, OSError) as raised:
         if line:
             error = as_wherry_error(raised)
@@ -82,7 +83,17 @@ def _line(descriptor: int) -> Line | None:
     return Control(descriptor)
 
 
-def _serve(model: Path, settings: ServeSettings, line: Line | None) -> None:
+def serve(
+    model: Path, settings: ServeSettings, line: Line | None = None, *, announce: Callable[[], None]
+) -> None:
+    """Serves a GGUF model as `run` does.
+
+    Args:
+        model: the GGUF file.
+        settings: where it listens, and what it may use.
+        line: to the deployer, if one started this server.
+        announce: called once it listens.
+    """
     with _extra():
         from wherry.serve.adapters import listener
     public = listener.bind(settings.host, settings.port, shared=line is not None)
@@ -90,9 +101,7 @@ def _serve(model: Path, settings: ServeSettings, line: Line | None) -> None:
     with public:
         address = str(public.getsockname()[0])
         application, dispatcher = _application(model, settings, address, drain)
-        listener.serve(
-            application, public, line=line, drain=drain, announce=lambda: _announce(settings)
-        )
+        listener.serve(application, public, line=line, drain=drain, announce=announce)
     if dispatcher.busy:
         # llama.cpp cannot be told to stop, and unloading it at work crashes.
         os._exit(0)
@@ -144,8 +153,7 @@ def _load(model: Path, settings: ServeSettings) -> tuple[Digest, Engine]:
 
 
 def _announce(settings: ServeSettings) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"serving {settings.name} at http://{host}:{settings.port}", file=sys.stderr, flush=True)
+    print(f"serving {settings.name} at {settings.url}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -165,4 +173,9 @@ def _extra() -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise ExtraMissingError(
             f"Serving needs the package {error.name!r}.", remedy='Run: pip install "wherry[serve]".'
+        ) from error
+    except ImportError as error:
+        raise ExtraMissingError(
+            f"Serving needs a library of the system: {error}.",
+            remedy="Install it: libgomp.so.1, which llama.cpp computes with, is Debian's libgomp1.",
         ) from error

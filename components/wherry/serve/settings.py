@@ -44,3 +44,9 @@ class ServeSettings:
             value = getattr(self, field)
             if not low <= value <= high:
                 raise ValueError(f"{field} must be in [{low}, {high}], got {value}")
+
+    @property
+    def url(self) -> str:
+        """Where it is reached; an IPv6 address stands in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"

@@ -43,21 +43,32 @@ class LlamaEngine:
             # llama.cpp would answer as if there were none.
             raise RequestError("This model's chat template takes no tools.", param="tools")
         refusals: list[RequestError] = []
+        alone = bool(request.get("logprobs")) and not request.get("top_logprobs")
 
         def take(chunk: Json) -> bool:
             if "error" in chunk:
                 refusals.append(_refusal(chunk["error"]))
                 return True
             chunk.pop("timings", None)
-            return emit(chunk)
+            return emit(_without_others(chunk) if alone else chunk)
 
         try:
-            self._server.handle_chat_completions(request, take)
+            # Of no others llama.cpp gives no log-probability at all, and unasked those of twenty.
+            asked = request | {"top_logprobs": 1} if alone else request
+            self._server.handle_chat_completions(asked, take)
         except (ValueError, TypeError, RuntimeError) as error:
             # Raised while llama.cpp reads the request and renders the template.
             raise RequestError(str(error)) from error
         if refusals:
             raise refusals[0]
+
+
+def _without_others(chunk: Json) -> Json:
+    """Leaves the log-probabilities of the tokens themselves, as OpenAI does unless asked."""
+    for choice in chunk["choices"]:
+        for token in (choice.get("logprobs") or {}).get("content") or ():
+            token["top_logprobs"] = []
+    return chunk
 
 
 def _refusal(error: Json) -> RequestError:

@@ -19,7 +19,7 @@ from wherry.contracts.errors import ConflictError, SettingsError
 from wherry.deploy.step import Endpoint
 
 MODULE: Final = "wherry.serve"
-_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _STOP_SECONDS: Final = 5.0
 
 
@@ -37,7 +37,7 @@ class Servers:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise SettingsError(
                 f"deployment name {name!r} must match {_NAME.pattern}.",
                 remedy="Release the model under such a name.",
