@@ -110,6 +110,21 @@ def test_evaluation_in_chat_refuses_a_model_without_a_template(workspace: Path) 
         TransformersAnswerer(fetched(workspace, "none"))
 
 
+def test_of_several_templates_the_one_for_conversations_is_every_rooms(workspace: Path) -> None:
+    """As Hermes has them: one for plain conversations, one for tools."""
+    from tests.fakes.tiny_model import TEMPLATE
+
+    further = workspace / "model/additional_chat_templates"
+    further.mkdir()
+    (further / "tool_use.jinja").write_text("tools: " + TEMPLATE)
+    with pytest.raises(TemplateError, match="chat templates tool_use, expected one called default"):
+        fetched(workspace)
+    (workspace / "model/chat_template.jinja").write_text(TEMPLATE)
+    folder = fetched(workspace)
+    assert tokenizer_of(folder).chat_template == TEMPLATE
+    assert ModelRef.verified(folder).template_digest == digest_bytes(TEMPLATE.encode())
+
+
 def test_an_own_template_whose_turns_end_otherwise_than_texts_names_its_end(
     workspace: Path,
 ) -> None:

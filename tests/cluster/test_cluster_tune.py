@@ -195,7 +195,7 @@ def test_a_preempted_job_resumes_and_ends_with_the_bytes_of_one_that_was_not(
     assert resumed >= 40
     assert f"wanted back at step {resumed} of" in said  # that step, not the checkpoint before it
     assert not list(checkpoints.rglob("step-*"))
-    whole = task.run("whole", task.job(exchange="file:other"), **LONG)
+    whole = task.run("whole", task.job(exchange="file:exchange/other"), **LONG)
     assert task.curve("whole").resumed_at == 0
     assert ModelRef.verified(task.folder / "preempted").digest == whole.digest
 

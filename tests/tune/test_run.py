@@ -19,11 +19,13 @@ def test_a_missing_library_answers_with_its_extra(
     for name in [n for n in sys.modules if n.startswith("wherry.tune.adapters")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ExtraMissingError, match=r'pip install "wherry\[tune\]"'):
-        run(tmp_path, tmp_path, tmp_path / "adapter", tmp_path / "curve.json")
+        run(tmp_path / "data", tmp_path / "base", tmp_path / "adapter", tmp_path / "curve.json")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_recipe_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     raw = json.dumps({"learning_rat": 0.001})
     with pytest.raises(SettingsError, match="learning_rat"):
-        run(tmp_path, tmp_path, tmp_path / "adapter", tmp_path / "curve.json", raw)
+        run(
+            tmp_path / "data", tmp_path / "base", tmp_path / "adapter", tmp_path / "curve.json", raw
+        )

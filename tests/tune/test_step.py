@@ -183,6 +183,8 @@ def test_rows_that_are_too_long_are_left_out_and_counted() -> None:
 def test_no_row_short_enough_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(DataError, match=r"at most 8 tokens.*max_length"):
         encode([row()], LetterTokenizer(), TuneSettings(max_length=8))
+    with pytest.raises(DataError, match="None of 1 rows of the split eval"):
+        encode([row()], LetterTokenizer(), TuneSettings(max_length=8), "eval")
 
 
 def test_the_shared_prefix_ends_where_prompts_first_differ() -> None:

@@ -1,5 +1,8 @@
 """Every method learns, is saved as what was trained, and merges to the same model."""
 
+import math
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +53,18 @@ def test_an_adapter_loads_in_peft_and_has_the_loss_that_it_was_saved_with(
     assert float(found) == pytest.approx(one.loss(BATCH), rel=1e-3)
 
 
+@pytest.mark.parametrize("method", [m for m in LOW_RANK if m != "qlora"])
+def test_what_drops_inputs_in_training_is_looked_at_whole_before(
+    base: Path, method: Method
+) -> None:
+    """PiSSA's update is no zero when it begins: dropping a part of it moves the logits."""
+    one = learner(base, replace(RECIPE, method=method, dropout=0.5), PREFIX)
+    whole = learner(base, replace(RECIPE, method=method), PREFIX)
+    assert one.loss(BATCH) == whole.loss(BATCH)
+    one.learn(BATCH, 1e-2)
+    assert math.isfinite(one.loss(BATCH))
+
+
 @pytest.mark.parametrize("method", MERGING)
 def test_the_merged_model_is_published_with_what_it_came_from(
     tuned: "Tuner", tmp_path: Path, method: Method
@@ -59,6 +74,20 @@ def test_the_merged_model_is_published_with_what_it_came_from(
     assert (merged.format, merged.adapter_digest) == ("transformers", adapter.digest)
     assert merged.template_digest == adapter.template_digest
     assert (tmp_path / "merged" / "tokenizer.json").is_file()
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_whoever_comes_next_may_read_every_file(
+    tuned: "Tuner", tmp_path: Path, method: Method
+) -> None:
+    """The next stage may run as another user, and a container's umask may hide what is written."""
+    before = os.umask(0o077)
+    try:
+        tuned(method=method, **({"merged": tmp_path / "merged"} if method == "lora" else {}))
+    finally:
+        os.umask(before)
+    files = [*(tmp_path / "adapter").iterdir(), *tmp_path.glob("merged/*")]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o644}
 
 
 def test_a_merge_that_changes_the_model_is_refused(

@@ -19,7 +19,7 @@ from wherry.contracts.errors import (
     WherryError,
 )
 from wherry.tune.forms import Errand, custom_job, launch, lost, train_job
-from wherry.tune.jobs import TuneJobSettings
+from wherry.tune.jobs import Toleration, TuneJobSettings
 from wherry.tune.submit import Failure, Seen, carry_out, listener, percent_of
 
 JOB = TuneJobSettings(target="kubeflow", exchange="s3://b/x", retries=2, timeout=100)
@@ -210,6 +210,15 @@ def test_a_preempted_run_exits_as_one_that_was_terminated() -> None:
         ({"gpu": "nvidia.com/mig-1g.10gb", "gpus": 4}, "gpus must be 1 where gpu is a share"),
         ({"gpus": 1, "processes": 2}, "processes must be at most gpus"),
         ({"memory": "lots"}, "memory must be a quantity"),
+        ({"memory": "16ki"}, "memory must be a quantity"),
+        ({"memory": "512m"}, "memory must be a quantity"),
+        ({"cpu": "4Gi"}, "cpu must be a quantity"),
+        ({"cpu": "0.0001"}, "cpu must be a quantity"),
+        ({"service_account": "Trainer"}, "service_account must be"),
+        ({"node_selector": {"pool": "a b"}}, "node_selector must name labels"),
+        ({"node_selector": {"Pool/": "a"}}, "node_selector must name labels"),
+        ({"exchange": "file:exchange", "claim": "c", "mount": "/data"}, "mount must be where"),
+        ({"exchange": "file:other", "claim": "c"}, "mount must be where the exchange lies"),
         ({"env": {"PET_NNODES": "1"}}, "torchrun's"),
         ({"env": {"A": "1"}, "secrets": {"A": "s/k"}}, "got both"),
         ({"secrets": {"A": "no-key"}}, "secrets must give secret/key"),
@@ -220,6 +229,37 @@ def test_a_preempted_run_exits_as_one_that_was_terminated() -> None:
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TuneJobSettings(**{"target": "kubeflow", "exchange": "s3://b/x", **given})
+
+
+@pytest.mark.parametrize("memory", ["16Gi", "16777216Ki", "2.5G", "64000k", "17179869184"])
+@pytest.mark.parametrize("cpu", ["4", "0.5", "1.125", "500m"])
+def test_every_quantity_that_kubernetes_takes_is_taken(cpu: str, memory: str) -> None:
+    assert TuneJobSettings(target="kubeflow", exchange="s3://b/x", cpu=cpu, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("mount", "exchange"),
+    [("/data", "file:data/wherry"), ("/data/", "file:/data"), ("/", "file:x")],
+)
+def test_a_volume_holds_the_exchange_wherever_it_is_mounted(mount: str, exchange: str) -> None:
+    assert TuneJobSettings(target="kubeflow", exchange=exchange, claim="c", mount=mount)
+
+
+def test_a_job_whose_state_lies_elsewhere_has_its_exchange_beside_it() -> None:
+    given = {"exchange": "file:x", "claim": "c", "env": {"WHERRY_HOME": "/scratch/.wherry"}}
+    assert TuneJobSettings(**{"target": "kubeflow", "mount": "/scratch", **given})
+    with pytest.raises(ValueError, match="mount must be where .* /scratch/x"):
+        TuneJobSettings(**{"target": "kubeflow", **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"key": "gpu", "value": "yes"}, "value needs operator Equal"),
+     ({"operator": "Equal", "value": "yes"}, "key must be set")],
+)  # fmt: skip
+def test_a_toleration_that_no_pod_may_have_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Toleration(**given)
 
 
 FULL = replace(

@@ -15,7 +15,7 @@ import pytest
 from tests.tune.test_tune_run import BATCH, RECIPE, learner
 from wherry.contracts import Manifest, ModelRef, digest_bytes
 from wherry.contracts.curve import CurvePoint
-from wherry.contracts.errors import ParityError
+from wherry.contracts.errors import DivergedError, ParityError
 from wherry.tune.checkpoints import FolderCheckpoints, open_checkpoints
 from wherry.tune.step import NoCheckpoints, Progress
 
@@ -206,6 +206,17 @@ def test_a_run_that_fails_keeps_its_checkpoints_and_one_that_ends_does_not(tmp_p
     with open_checkpoints(tmp_path, RUN):
         pass
     assert not list(tmp_path.rglob("step-*"))
+
+
+def test_a_run_that_diverged_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
+    """The same run would diverge again, and one with another recipe is another run."""
+    with (
+        pytest.raises(DivergedError, match="has risen"),
+        open_checkpoints(tmp_path, RUN) as own,
+    ):
+        own.save(PROGRESS, Remembering())  # type: ignore[arg-type] # as above
+        raise DivergedError("The loss has risen.", remedy="Lower learning_rate.")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_is_sealed(tmp_path: Path) -> None:

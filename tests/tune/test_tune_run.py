@@ -1,7 +1,9 @@
 """Real tuning of a model of 170,000 weights: what a run promises, in seconds."""
 
+import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wherry.contracts import Manifest, ModelRef
+from wherry.contracts import Dataset, Manifest, ModelRef, digest_bytes
 from wherry.contracts.curve import LossCurve
 from wherry.contracts.errors import DigestError, MemoryShortError, SettingsError
 from wherry.tune.examples import Example
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.local
 
+LABELS = ("bone", "heart", "skin")
 RECIPE = TuneSettings(batch_size=4, learning_rate=1e-2, rank=4, threads=1, precision="float32")
 PREFIX = (3, 4, 5)
 BATCH = [
@@ -284,6 +287,61 @@ def test_a_run_stops_when_the_eval_loss_no_longer_falls(tuned: "Tuner") -> None:
           clip_norm=9, diverged_at=1e6)  # fmt: skip
     assert tuned.curve().steps < 48
     assert tuned.curve().kept_step < tuned.curve().steps
+
+
+def test_a_run_that_would_wait_for_an_eval_loss_needs_rows_to_measure_it_on(
+    tuned: "Tuner", tmp_path: Path
+) -> None:
+    shutil.copytree(tuned.dataset, tmp_path / "data")
+    made = Dataset.read(tmp_path / "data/dataset.json")
+    splits = tuple(split for split in made.splits if split.name != "eval")
+    replace(made, splits=splits).write(tmp_path / "data/dataset.json")
+    Manifest.seal(tmp_path / "data")
+    with pytest.raises(SettingsError, match="patience 2 waits for a lower eval loss"):
+        tuned(dataset=tmp_path / "data", patience=2)
+    assert tuned(dataset=tmp_path / "data").format == "adapter"
+
+
+@pytest.mark.parametrize(("method", "most"), [("lora", 40), ("prompt", 24)])
+def test_a_row_that_is_longer_than_the_model_reads_is_refused(
+    tuned: "Tuner", tmp_path: Path, method: str, most: int
+) -> None:
+    """Positions that it never saw would be learnt, and never be served."""
+    short = tmp_path / "short"
+    shutil.copytree(tuned.base, short)
+    config = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 100}))
+    Manifest.seal(short)
+    tuned.base = short
+    assert tuned(method=method, max_length=84).format == "adapter"
+    config["max_position_embeddings"] = 40
+    (short / "config.json").write_text(json.dumps(config))
+    Manifest.seal(short)
+    with pytest.raises(SettingsError, match="tokens.* and the model reads 40") as refused:
+        tuned(method=method)
+    assert f"max_length: {most}" in refused.value.remedy
+
+
+def test_that_nothing_learnt_was_kept_is_said(
+    tuned: "Tuner", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is learnt of some answers makes others less likely."""
+    data = tmp_path / "data"
+    shutil.copytree(tuned.dataset, data)
+    rows = (data / "eval.jsonl").read_bytes()
+    for label in LABELS:
+        rows = rows.replace(f'"content":"{label}"'.encode(), b'"content":"QZQZQZQZQZQZ"')
+    (data / "eval.jsonl").write_bytes(rows)
+    made, digest = Dataset.read(data / "dataset.json"), digest_bytes(rows)
+    splits = [replace(s, digest=digest) if s.name == "eval" else s for s in made.splits]
+    replace(made, splits=tuple(splits)).write(data / "dataset.json")
+    Manifest.seal(data)
+    tuned(dataset=data, method="full", frozen_share=0.0, learning_rate=0.1, epochs=4,
+          eval_points=2)  # fmt: skip
+    assert tuned.curve().kept_step == 0
+    assert "kept the untuned weights: no step lowered the eval loss" in capsys.readouterr().err
+    tuned("better")
+    assert "kept" not in capsys.readouterr().err
 
 
 def test_a_start_from_another_base_is_refused(

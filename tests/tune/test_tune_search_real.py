@@ -94,14 +94,24 @@ def test_a_search_needs_an_eval_split(tuned: "Tuner", tmp_path: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps(raw))
     Manifest.seal(folder)
     tuned.dataset = folder
-    with pytest.raises(MissingError, match="no split eval"):
+    with pytest.raises(MissingError, match="no rows in a split eval"):
         searched(tuned)
 
 
 def test_a_budget_too_short_for_one_trial_says_so(tuned: "Tuner") -> None:
-    with pytest.raises(SettingsError, match="No trial of 1 ended within"):
+    with pytest.raises(SettingsError, match="None of 1 trials was completed within 1e-06 minutes"):
         searched(tuned, minutes=1e-6)
     assert not (tuned.folder / "study.json").exists()
+
+
+def test_a_search_whose_every_trial_failed_tells_each_cause_once(tuned: "Tuner") -> None:
+    space = {"rank": {"choices": [100, 200]}}
+    with pytest.raises(SettingsError, match="None of 3 trials was completed") as refused:
+        searched(tuned, trials=3, space=space, recipe={**RECIPE, "method": "pissa"})
+    told = refused.value.message
+    assert (told.count("got 100"), told.count("got 200")) == (1, 1)
+    assert "the same as" not in told
+    assert ".." not in told
 
 
 def test_the_same_search_twice_at_once_is_a_conflict(tuned: "Tuner") -> None:

@@ -4,14 +4,14 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from wherry.contracts import Digest, Manifest
 from wherry.contracts.curve import CurvePoint
-from wherry.contracts.errors import WherryError
+from wherry.contracts.errors import DivergedError, WherryError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.record import Record
 from wherry.tune.step import Checkpoints, Learner, NoCheckpoints, Progress
@@ -145,8 +145,9 @@ def open_checkpoints(
     mirror: Mirror | None = None,
     wanted_back: Callable[[], bool] = lambda: False,
 ) -> Iterator[Checkpoints]:
-    """Gives a run's checkpoints, and removes them when the block ends well.
+    """Gives a run's checkpoints, and removes them when the block ends well, or has diverged.
 
+    The same run would diverge again from them, and one with another recipe is another run.
     A second run of the same identity on this machine at the same time goes without: two
     would tread on each other's files.
 
@@ -163,9 +164,18 @@ def open_checkpoints(
             yield NoCheckpoints()
             return
         own = FolderCheckpoints(folder / name, run, mirror, wanted_back)
-        yield own
-        own.clear()
-        Path(lock.name).unlink(missing_ok=True)
+        try:
+            yield own
+        except DivergedError:
+            with suppress(WherryError):  # why it diverged is what a person should read
+                _done(own, Path(lock.name))
+            raise
+        _done(own, Path(lock.name))
+
+
+def _done(own: FolderCheckpoints, lock: Path) -> None:
+    own.clear()
+    lock.unlink(missing_ok=True)
 
 
 def _locked(handle: int) -> bool:

@@ -57,7 +57,7 @@ class Example:
 
 
 def encode(
-    rows: Iterable[Row], tokenizer: ChatTokenizer, settings: TuneSettings
+    rows: Iterable[Row], tokenizer: ChatTokenizer, settings: TuneSettings, split: str = "train"
 ) -> tuple[tuple[Example, ...], int]:
     """Turns rows into examples of a recipe's objective.
 
@@ -65,6 +65,7 @@ def encode(
         rows: of the kind that the objective learns from.
         tokenizer: the model's own.
         settings: the objective and the longest row.
+        split: what the rows are called in an error.
 
     Returns:
         The examples, and how many rows were too long and left out.
@@ -81,7 +82,8 @@ def encode(
     kept = tuple(example for example in examples if example.longest <= settings.max_length)
     if not kept:
         raise DataError(
-            f"None of {len(examples)} rows has at most {settings.max_length} tokens.",
+            f"None of {len(examples)} rows of the split {split} has at most "
+            f"{settings.max_length} tokens.",
             remedy="Raise max_length in the tune settings, or add rows.",
         )
     return kept, len(examples) - len(kept)

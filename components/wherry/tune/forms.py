@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from wherry.contracts import Digest, digest_bytes
 from wherry.images import TRAIN_IMAGE
-from wherry.tune.jobs import TuneJobSettings
+from wherry.tune.jobs import JOB_HOME, TuneJobSettings
 
 GROUP: Final = "trainer.kubeflow.org"
 VERSION: Final = "v1alpha1"
@@ -169,8 +169,7 @@ def _pool(errand: Errand, settings: TuneJobSettings, size: int) -> dict[str, Any
 
 
 def _env(settings: TuneJobSettings) -> list[dict[str, Any]]:
-    # The state lies on the pod's own disk; `file:` URIs may then lead to any mounted volume.
-    plain = {"WHERRY_HOME": "/tmp", **settings.env}  # noqa: S108 # in a container of its own
+    plain = {"WHERRY_HOME": JOB_HOME, **settings.env}
     found: list[dict[str, Any]] = [{"name": k, "value": v} for k, v in sorted(plain.items())]
     for name, place in sorted(settings.secrets.items()):
         secret, _, key = place.partition("/")

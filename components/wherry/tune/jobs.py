@@ -2,13 +2,23 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final, Literal
 
+JOB_HOME: Final = "/tmp"  # noqa: S108 # in a container of its own
+"""A job's state lies on the pod's own disk; `file:` URIs then lead to any mounted volume."""
 SHARED: Final = re.compile(r"\.shared$|/mig-")
 """Resource names that stand for a share of a GPU: time slices and MIG profiles."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _RESOURCE: Final = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
-_QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?")
+_CPU: Final = re.compile(r"[0-9]+(\.[0-9]{1,3})?|[0-9]+m")
+_MEMORY: Final = re.compile(r"[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?")
+"""No ``m``: it means thousandths of a byte there."""
+_ACCOUNT: Final = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+_LABEL: Final = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
+_LABEL_KEY: Final = re.compile(
+    r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII
+)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET: Final = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
 _EXCHANGE: Final = re.compile(r"(s3://|gs://|file:).+")
@@ -28,6 +38,12 @@ class Toleration:
     """The taint's value, where the operator is ``Equal``."""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     """The taint's effect; empty for any."""
+
+    def __post_init__(self) -> None:
+        if self.value and self.operator == "Exists":
+            raise ValueError(f"value needs operator Equal in a toleration, got {self.value!r}")
+        if not self.key and self.operator == "Equal":
+            raise ValueError("key must be set in a toleration whose operator is Equal, got ''")
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,8 @@ class TuneJobSettings:
     claim: str = ""
     """A PersistentVolumeClaim to mount, where the exchange is a ``file:`` URI."""
     mount: str = "/exchange"
-    """Where the claim is mounted."""
+    """Where the claim is mounted: the exchange ``file:exchange/wherry`` is ``/exchange/wherry`` in
+    the job."""
     env: dict[str, str] = field(default_factory=dict)
     """Environment variables of the job. They are no place for secrets: everybody who may read
     jobs reads them."""
@@ -142,17 +159,35 @@ class TuneJobSettings:
         if SHARED.search(self.gpu) and self.gpus > 1:
             # A process sees one MIG instance, and NCCL refuses two ranks on one device.
             raise ValueError(f"gpus must be 1 where gpu is a share, {self.gpu}; got {self.gpus}")
-        for name in ("cpu", "memory"):
-            if (value := getattr(self, name)) and not _QUANTITY.fullmatch(value):
-                raise ValueError(f"{name} must be a quantity such as 4 or 16Gi, got {value!r}")
-        for name in ("namespace", "claim"):
-            if (value := getattr(self, name)) and not _NAME.fullmatch(value):
-                raise ValueError(f"{name} must be lower-case letters, digits and -, got {value!r}")
+        for name, form, such in (("cpu", _CPU, "4 or 500m"), ("memory", _MEMORY, "16Gi")):
+            if (value := getattr(self, name)) and not form.fullmatch(value):
+                raise ValueError(f"{name} must be a quantity such as {such}, got {value!r}")
         for value in self.secrets.values():
             if not _SECRET.fullmatch(value):
                 raise ValueError(f"secrets must give secret/key for a name, got {value!r}")
-        if self.exchange.startswith("file:") and not self.claim:
+        self._check_pods()
+        if self.exchange.startswith("file:"):
+            self._check_volume()
+
+    def _check_pods(self) -> None:
+        """Refuses what no pod may have: a job of such pods would wait for them in vain."""
+        for name, form in (("namespace", _NAME), ("claim", _NAME), ("service_account", _ACCOUNT)):
+            if (value := getattr(self, name)) and not form.fullmatch(value):
+                raise ValueError(f"{name} must be lower-case letters, digits and -, got {value!r}")
+        for key, value in self.node_selector.items():
+            if not (_LABEL_KEY.fullmatch(key) and _LABEL.fullmatch(value)):
+                raise ValueError(f"node_selector must name labels, got {key!r}: {value!r}")
+
+    def _check_volume(self) -> None:
+        if not self.claim:
             raise ValueError("claim must name the volume that a file: exchange lies on, got ''")
+        workspace = PurePosixPath(self.env.get("WHERRY_HOME", JOB_HOME)).parent
+        there = workspace / self.exchange.removeprefix("file:")
+        if not there.is_relative_to(self.mount):
+            raise ValueError(
+                f"mount must be where the exchange lies in the job, {there} or above it, "
+                f"got {self.mount!r}"
+            )
 
     def _check_vertex(self) -> None:
         if not self.project:

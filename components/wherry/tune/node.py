@@ -12,8 +12,9 @@ from wherry.contracts.errors import PreemptedError, WherryError, as_wherry_error
 from wherry.entry import main
 from wherry.progress import stage
 from wherry.tune.adapters.bucket import Bucket
+from wherry.tune.outputs import Outputs
 from wherry.tune.results import ADAPTER, CURVE, FAILURE, MERGED, RESULT
-from wherry.tune.run import Outputs, run_here
+from wherry.tune.run import run_here
 from wherry.tune.submit import Failure
 from wherry.workspace import state
 

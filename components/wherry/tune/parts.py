@@ -77,6 +77,12 @@ class Parts:
                 f"objective {recipe.objective} {wanted}.",
                 remedy="Hand over `teacher`, or choose another objective.",
             )
+        if recipe.patience and not self.measured:
+            raise SettingsError(
+                f"patience {recipe.patience} waits for a lower eval loss, and the data set has no "
+                "rows in a split eval.",
+                remedy="Give `ingest` a share of rows for eval, or set patience: 0.",
+            )
         if recipe.merge and not merged:
             raise SettingsError(
                 "merge: true was asked for, and no place for the merged model was named.",
@@ -105,6 +111,11 @@ class Parts:
         inputs += [digest for digest in (self.start_digest, self.teacher_digest) if digest]
         same = asdict(replace(recipe, **_HERE))  # type: ignore[arg-type] # names of its fields
         return digest_bytes(json.dumps([inputs, same], sort_keys=True).encode())
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are rows to measure the eval loss on."""
+        return any(split.name == "eval" and split.rows for split in self.data.splits)
 
     @property
     def start_digest(self) -> Digest | None:

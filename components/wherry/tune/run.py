@@ -16,6 +16,7 @@ from wherry.ledger.stages import recorded
 from wherry.progress import Report, Silent, stage
 from wherry.tune.checkpoints import Mirror, open_checkpoints
 from wherry.tune.jobs import TuneJobSettings
+from wherry.tune.outputs import Outputs
 from wherry.tune.parts import Parts
 from wherry.tune.settings import TuneSettings
 from wherry.tune.signals import wanted_back
@@ -58,21 +59,13 @@ def run(
     """
     with stage("tune") as report:
         place = read_settings(TuneJobSettings, job)
+        out = Outputs(adapter, curve, merged)
+        out.refuse_loss([folder for folder in (dataset, base, start, teacher) if folder])
         if place.target != "local":
             others = {"start": start, "teacher": teacher}
             _remote()(place, dataset, base, adapter, curve, settings, merged, others, report)
             return
-        out = Outputs(adapter, curve, merged)
         run_here(dataset, base, out, settings, start, teacher, checkpoints, report)
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where a run's results go."""
-
-    adapter: Path
-    curve: Path
-    merged: Path | None
 
 
 def run_here(
@@ -147,6 +140,12 @@ def _mirror(uri: str, run: Digest) -> Mirror | None:
     return BucketMirror(Bucket(uri), run.removeprefix("sha256:")[:16])
 
 
+def _step(course: Course) -> str:
+    if not course.kept_step:
+        return "the untuned weights: no step lowered the eval loss"
+    return f"step {course.kept_step} of {course.steps}"
+
+
 def _never() -> bool:
     return False
 
@@ -187,10 +186,11 @@ class _Work:
         losses = [p.eval_loss for p in course.points if p.eval_loss is not None]
         fall = f", eval loss {losses[0]:.2f} → {min(losses):.2f}" if losses else ""
         left_out = f", {self.bench.too_long} too long" if self.bench.too_long else ""
+        kept = "" if course.kept_step == course.steps else f", kept {_step(course)}"
         resumed = f", resumed at step {course.resumed_at}" if course.resumed_at else ""
         return (
             f"{len(self.bench.train):,} rows{left_out}, "
-            f"{course.tokens_per_second:.0f} tok/s{fall}{resumed}"
+            f"{course.tokens_per_second:.0f} tok/s{fall}{kept}{resumed}"
         )
 
     @contextmanager

@@ -2,17 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Final
 
 from wherry.contracts import read_settings
 from wherry.contracts.curve import LossCurve
 from wherry.contracts.errors import SettingsError
 from wherry.contracts.files import write_atomic
+from wherry.tune.outputs import NOT_ASKED
 from wherry.tune.run import run
 from wherry.tune.settings import TuneSettings
-
-NOT_ASKED: Final = "not-asked-for.txt"
-"""All that `merged` holds where the recipe wants none."""
 
 
 def run_task(

@@ -12,6 +12,8 @@ from wherry.contracts.errors import TemplateError
 
 _ANSWER: Final = "Q7"
 """Letters that no template has behind an answer."""
+_DEFAULT: Final = "default"
+"""transformers' name of the template for plain conversations, where a model has several."""
 _TURNS: Final = ({"role": "user", "content": "Q1"}, {"role": "assistant", "content": _ANSWER})
 
 
@@ -53,7 +55,11 @@ def end_turns_as_own(model: Any, tokenizer: Any) -> None:
     """Has a tokenizer name the token that ends a turn in the model's own template.
 
     Nothing is changed where it does already, or where the model does not stop at that token.
+
+    Raises:
+        TemplateError: if the model has several chat templates, and none for plain conversations.
     """
+    _keep_default(tokenizer)
     if not tokenizer.chat_template:
         return
     try:
@@ -63,6 +69,23 @@ def end_turns_as_own(model: Any, tokenizer: Any) -> None:
     stops = {tokenizer.eos_token_id, *_stops(model)}
     if (end := next((token for token in tokens if token in stops), None)) is not None:
         _name(tokenizer, end)
+
+
+def _keep_default(tokenizer: Any) -> None:
+    """Leaves one template of several: those for tools and documents are of no use to any room.
+
+    Training, evaluation and serving are to have the same.
+    """
+    named = tokenizer.chat_template
+    if not isinstance(named, dict):
+        return
+    if _DEFAULT not in named:
+        raise TemplateError(
+            f"The model has the chat templates {', '.join(sorted(named))}, expected one called "
+            f"{_DEFAULT}.",
+            remedy="Set template in the base settings to the one that conversations are to have.",
+        )
+    tokenizer.chat_template = named[_DEFAULT]
 
 
 def _behind_an_answer(tokenizer: Any) -> str:

@@ -24,7 +24,7 @@ from wherry.progress import Silent, stage
 from wherry.tune.checkpoints import open_checkpoints
 from wherry.tune.parts import Parts
 from wherry.tune.search.settings import SearchSettings
-from wherry.tune.search.step import Pruned, Study, Trainer, Watch, best_of, search
+from wherry.tune.search.step import SAME, Pruned, Study, Trainer, Watch, best_of, search
 from wherry.tune.settings import TuneSettings
 from wherry.tune.step import Course, NoCheckpoints, tune
 from wherry.workspace import state
@@ -85,9 +85,9 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _refuse_no_eval(parts: Parts) -> None:
-    if not any(split.name == "eval" for split in parts.data.splits):
+    if not parts.measured:
         raise MissingError(
-            "The data set has no split eval, whose loss decides which recipe is best.",
+            "The data set has no rows in a split eval, whose loss decides which recipe is best.",
             remedy="Give `ingest` a share of rows for eval.",
         )
 
@@ -174,9 +174,11 @@ def _reported(parts: Parts, wanted: SearchSettings, trials: Sequence[Trial]) -> 
 
 
 def _fruitless(wanted: SearchSettings, trials: Sequence[Trial]) -> SettingsError:
-    reasons = "; ".join(sorted({trial.reason for trial in trials if trial.reason})) or "none"
+    own = sorted({trial.reason.rstrip(".") for trial in trials if trial.reason})
+    told = "; ".join(reason for reason in own if not reason.startswith(SAME))
     return SettingsError(
-        f"No trial of {len(trials)} ended within {wanted.minutes:g} minutes; errors: {reasons}.",
+        f"None of {len(trials)} trials was completed within {wanted.minutes:g} minutes"
+        + (f": {told}." if told else "."),
         remedy="Raise minutes, lower rows or epochs of the recipe, or correct the space.",
     )
 

@@ -6,7 +6,7 @@ What is tried next stands behind `Study`, the tuning of one recipe behind `Train
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from wherry.contracts.curve import CurvePoint
 from wherry.contracts.errors import DivergedError, MemoryShortError, SettingsError
@@ -19,6 +19,8 @@ Watch = Callable[[CurvePoint], None]
 Trainer = Callable[[TuneSettings, Watch], float]
 """Tunes by a recipe, has every point of the curve watched, and gives the eval loss of the weights
 that were kept. What the watch raises ends it."""
+SAME: Final = "the same as trial"
+"""Begins the reason of a trial that was not trained again."""
 
 
 class Pruned(Exception):  # noqa: N818 - no error: a trial that is not worth its time
@@ -102,7 +104,7 @@ class _Attempt:
     def carry_out(self, train: Trainer, settings: SearchSettings) -> None:
         """Tunes by the recipe; whatever else it raises ends the search, the trial unfinished."""
         if (same := self._twin()) is not None:
-            self._tell(same.state, same.eval_loss, f"the same as trial {same.number}")
+            self._tell(same.state, same.eval_loss, f"{SAME} {same.number}")
             return
         with suppress(OverBudget):
             try:

@@ -29,7 +29,7 @@ from wherry.tune.adapters.pytorch.ranks import Ranks, local_rank, ranks
 from wherry.tune.adapters.pytorch.teacher import answers
 from wherry.tune.examples import Example, encode, shared_prefix
 from wherry.tune.parts import Parts
-from wherry.tune.settings import TuneSettings
+from wherry.tune.settings import VIRTUAL, TuneSettings
 
 _SMALLER: Final = (
     "Set precision: bfloat16 or method: qlora in the tune settings, or shard: full with several "
@@ -69,6 +69,7 @@ def open_bench(parts: Parts, recipe: TuneSettings) -> Iterator[Bench]:
         spread = recipe.shard == "full" and own.size > 1
         with enough_memory("while the base was loaded", _SMALLER):
             model = Trainable(parts.base, recipe, prefix, parts.start, local_rank(), spread=spread)
+        _refuse_longer(model, recipe, (*train, *held_out))
         objective = _objective(model, parts, recipe, (*train, *held_out))
         yield Bench(TorchLearner(model, objective, recipe, own), train, held_out, too_long, own)
 
@@ -78,16 +79,12 @@ def _examples(
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], int]:
     tokenizer = FolderTokenizer(parts.base)
     rows = parts.data.rows(parts.dataset, "train")[: recipe.rows or None]
-    held_out_rows = parts.data.rows(parts.dataset, "eval") if _has_eval(parts) else []
+    held_out_rows = parts.data.rows(parts.dataset, "eval") if parts.measured else []
     if recipe.objective == "imitate" and parts.teacher:
         rows = _taught(rows, parts.teacher, recipe, own)
     train, too_long = encode(rows, tokenizer, recipe)
-    held_out = encode(held_out_rows, tokenizer, recipe)[0] if held_out_rows else ()
+    held_out = encode(held_out_rows, tokenizer, recipe, "eval")[0] if held_out_rows else ()
     return train, held_out, too_long
-
-
-def _has_eval(parts: Parts) -> bool:
-    return any(split.name == "eval" for split in parts.data.splits)
 
 
 def _taught(rows: list[Row], teacher: Path, recipe: TuneSettings, own: Ranks) -> list[Row]:
@@ -106,6 +103,19 @@ def _taught(rows: list[Row], teacher: Path, recipe: TuneSettings, own: Ranks) ->
         for row, answer in zip(rows, given, strict=True)
         if answer
     ]
+
+
+def _refuse_longer(model: Trainable, recipe: TuneSettings, examples: tuple[Example, ...]) -> None:
+    """Sees that no row has positions that the model has never been asked about."""
+    virtual = recipe.virtual_tokens if recipe.method in VIRTUAL else 0
+    longest = max(example.longest for example in examples)
+    if model.context and longest + virtual > model.context:
+        behind = f" behind {virtual} virtual ones" if virtual else ""
+        raise SettingsError(
+            f"A row has {longest} tokens{behind}, and the model reads {model.context}.",
+            remedy=f"Set max_length: {model.context - virtual} in the tune settings, or choose "
+            "another base.",
+        )
 
 
 def _objective(

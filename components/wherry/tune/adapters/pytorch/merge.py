@@ -58,6 +58,7 @@ def merge(base: Path, adapter: Path, folder: Path, samples: Sequence[Example]) -
         )
     merged.save_pretrained(folder, max_shard_size="1TB")
     copy_tokenizer(base, folder)
+    make_readable(folder)
     return found
 
 
@@ -67,6 +68,15 @@ def copy_tokenizer(base: Path, folder: Path) -> None:
         for path in sorted(base.glob(pattern)):
             if path.name not in _NOT_OURS and not (folder / path.name).exists():
                 shutil.copyfile(path, folder / path.name)
+
+
+def make_readable(folder: Path) -> None:
+    """Lets other users read a folder's files: the next stage may run as another one.
+
+    transformers and PEFT write weights for their owner alone.
+    """
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def _logits(model: Any, sample: Example) -> Tensor:

@@ -7,14 +7,16 @@ https://arxiv.org/abs/2104.08691, prefix tuning https://arxiv.org/abs/2101.00190
 """
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from peft import (
     IA3Config,
     LoraConfig,
     PeftConfig,
+    PeftModel,
     PrefixTuningConfig,
     PromptTuningConfig,
+    get_peft_model,
 )
 from torch import nn
 from transformers import PreTrainedModel
@@ -22,7 +24,25 @@ from transformers import PreTrainedModel
 from wherry.contracts.errors import SettingsError
 from wherry.tune.settings import TuneSettings
 
+_ANOTHER: Final = "Choose a base of another family; `wherry models suggest` names some."
 _FEED_FORWARD = re.compile(r"\.(mlp|feed_forward|ffn)\.")
+
+
+def with_adapter(model: PreTrainedModel, settings: TuneSettings) -> PeftModel:
+    """Puts the adapter of a recipe into a model.
+
+    Raises:
+        SettingsError: if the model has no layer for it, or PEFT knows none for such a model.
+    """
+    config = peft_config(model, settings)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        told = str(error).rstrip(".")
+        raise SettingsError(
+            f"method {settings.method} does not fit a {type(model).__name__}: {told}.",
+            remedy=_ANOTHER,
+        ) from error
 
 
 def peft_config(model: PreTrainedModel, settings: TuneSettings) -> PeftConfig:
@@ -47,13 +67,22 @@ def upper_layers(model: PreTrainedModel, settings: TuneSettings) -> list[int]:
 
 
 def freeze(model: PreTrainedModel, settings: TuneSettings) -> None:
-    """Leaves only the weights of full tuning trainable: the upper layers, or everything."""
+    """Leaves only the weights of full tuning trainable: the upper layers, or everything.
+
+    Raises:
+        SettingsError: if the layers are not where they are looked for.
+    """
     if settings.frozen_share == 0:
         return
     chosen = {f".{number}." for number in upper_layers(model, settings)}
     for name, weight in model.named_parameters():
         inside = re.search(r"\.layers(\.\d+\.)", name)
         weight.requires_grad_(bool(inside) and inside[1] in chosen)  # type: ignore[index] # checked
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise SettingsError(
+            f"method full knows no upper layers in a {type(model).__name__}.",
+            remedy="Set frozen_share: 0 in the tune settings to train all of it.",
+        )
 
 
 def _lora(model: PreTrainedModel, settings: TuneSettings) -> LoraConfig:
@@ -93,6 +122,8 @@ def _ia3(model: PreTrainedModel, settings: TuneSettings) -> IA3Config:
         for name, _ in linear_layers(model)
         if name.rpartition(".")[2] in kinds and any(f".layers{n}" in f".{name}." for n in upper)
     ]
+    if not names:
+        raise _no_layers(model, settings)
     return IA3Config(
         task_type="CAUSAL_LM",
         target_modules=names,
@@ -113,6 +144,8 @@ def _is_linear(module: Any) -> bool:
 def _kinds(model: PreTrainedModel, settings: TuneSettings) -> list[str]:
     # PEFT's own "all-linear" cannot be limited to some layers.
     there = sorted({name.rpartition(".")[2] for name, _ in linear_layers(model)})
+    if not there:
+        raise _no_layers(model, settings)
     if settings.targets == ("all-linear",):
         return there
     if unknown := sorted(set(settings.targets) - set(there)):
@@ -121,3 +154,10 @@ def _kinds(model: PreTrainedModel, settings: TuneSettings) -> list[str]:
             remedy="Correct targets in the tune settings.",
         )
     return list(settings.targets)
+
+
+def _no_layers(model: PreTrainedModel, settings: TuneSettings) -> SettingsError:
+    return SettingsError(
+        f"method {settings.method} knows no linear layers in a {type(model).__name__}.",
+        remedy=_ANOTHER,
+    )

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from wherry.contracts.errors import SettingsError
 from wherry.tune.adapters.pytorch import shards
 from wherry.tune.adapters.pytorch.device import device_of, make_repeatable, precision_of
 from wherry.tune.adapters.pytorch.four_bit import four_bit, keep_learnable
-from wherry.tune.adapters.pytorch.merge import copy_tokenizer
-from wherry.tune.adapters.pytorch.methods import freeze, peft_config
+from wherry.tune.adapters.pytorch.merge import copy_tokenizer, make_readable
+from wherry.tune.adapters.pytorch.methods import freeze, with_adapter
 from wherry.tune.settings import VIRTUAL, TuneSettings
 
 CONFIG_NAME: Final = "adapter_config.json"
@@ -70,13 +71,15 @@ class Trainable:
         plain = load(folder, settings, place, own)
         self._adapted = self._with_method(plain) if start is None else _going_on(plain, start)
         self._base: Any = plain
+        self.training(False)  # new dropout layers drop, also while the model is looked at below
         # Virtual tokens stand before everything: nothing is shared that could be computed once.
         # And transformers keeps no cache where activations are computed again; a layer that is
         # spread is gathered once a pass.
         alone = settings.method in VIRTUAL or settings.recompute or spread
-        shared = [] if alone else list(prefix)
+        shared = list(prefix) if prefix and not alone and self._keeps_keys() else []
         self._prefix = torch.tensor([shared], dtype=torch.long, device=self.device)
         self._refuse_other_head()
+        self._refuse_no_keys()
         if settings.recompute:
             plain.gradient_checkpointing_enable({"use_reentrant": False})
         if spread:
@@ -91,6 +94,12 @@ class Trainable:
     def prefix(self) -> int:
         """How many first tokens are computed once a batch."""
         return int(self._prefix.shape[1])
+
+    @property
+    def context(self) -> int:
+        """How many tokens the model was made to read; 0 if its configuration does not say."""
+        config = self._base.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", 0) or 0)
 
     def named_weights(self) -> list[tuple[str, Tensor]]:
         """Gives the trainable weights by name."""
@@ -161,6 +170,7 @@ class Trainable:
         config = self._base.config.get_text_config()
         found = found / getattr(config, "logits_scaling", 1.0)  # Granite
         cap = getattr(config, "final_logit_softcapping", None)  # Gemma
+        cap = cap or getattr(config, "logits_soft_cap", None)  # RecurrentGemma
         return found if cap is None else torch.tanh(found / cap) * cap
 
     def _refuse_other_head(self) -> None:
@@ -177,6 +187,29 @@ class Trainable:
                 remedy="Choose a base of another family; `wherry models suggest` names some.",
             )
 
+    def _keeps_keys(self) -> bool:
+        """Whether all that a layer remembers of earlier tokens are keys and values.
+
+        One with a recurrent state or a convolution (RecurrentGemma, LFM2) remembers more, which
+        cannot be handed to several rows.
+        """
+        tokens = torch.tensor([[0, 1]], device=next(self._base.parameters()).device)
+        with torch.no_grad(), self._rounding(tokens.device):
+            found = self._base.get_decoder()(input_ids=tokens, use_cache=True)
+        layers = getattr(getattr(found, "past_key_values", None), "layers", ())
+        plain = (isinstance(layer, DynamicLayer) for layer in layers)
+        mixed = (isinstance(layer, LinearAttentionCacheLayerMixin) for layer in layers)
+        return bool(layers) and all(plain) and not any(mixed)
+
+    def _refuse_no_keys(self) -> None:
+        """Sees that virtual tokens of a cache are read at all."""
+        if self.settings.method == "prefix" and self._peft and not self._keeps_keys():
+            raise SettingsError(
+                f"method prefix puts virtual keys and values before every layer: a "
+                f"{type(self._base).__name__} does not read them.",
+                remedy="Set method: lora in the tune settings.",
+            )
+
     def save(self, folder: Path, base_uri: str) -> Path:
         """Writes what was trained and gives the path of its weights.
 
@@ -186,7 +219,8 @@ class Trainable:
         if not self._peft:
             self._base.float().save_pretrained(folder, max_shard_size="1TB")
             copy_tokenizer(self._folder, folder)
-            return _readable(folder / WEIGHTS_NAME)
+            make_readable(folder)
+            return folder / WEIGHTS_NAME
         self._save_adapter(folder)
         config = json.loads((folder / CONFIG_NAME).read_text())
         config["base_model_name_or_path"] = base_uri
@@ -194,7 +228,8 @@ class Trainable:
             if isinstance(config.get(name), list):
                 config[name] = sorted(config[name])
         (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        return _readable(folder / ADAPTER_NAME)
+        make_readable(folder)
+        return folder / ADAPTER_NAME
 
     _off = False
 
@@ -212,7 +247,7 @@ class Trainable:
         if not self._peft:
             freeze(plain, self.settings)
             return plain
-        return get_peft_model(plain, peft_config(plain, self.settings))
+        return with_adapter(plain, self.settings)
 
     @contextmanager
     def _as_at_first(self, first: dict[str, Tensor]) -> Iterator[None]:
@@ -301,8 +336,3 @@ def _fill(weights: dict[str, Tensor], values: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(values[name])
-
-
-def _readable(weights: Path) -> Path:
-    weights.chmod(0o644)  # PEFT makes it readable by its owner alone
-    return weights
