@@ -149,7 +149,7 @@ def test_a_wrong_setting_is_exit_code_2(tmp_path: Path) -> None:
 
 
 def test_a_fresh_workspace_holds_nothing_and_stays_empty(tmp_path: Path) -> None:
-    assert "No version" in wherry(tmp_path, "models").stdout
+    assert "Nothing is released" in wherry(tmp_path, "models").stdout
     assert json.loads(wherry(tmp_path, "models", "--json").stdout) == []
     assert "Nothing is released" in wherry(tmp_path, "status").stdout
     assert json.loads(wherry(tmp_path, "status", "--json").stdout) == {

@@ -93,7 +93,7 @@ def test_a_malformed_catalogue_names_the_field(tmp_path: Path) -> None:
 
 
 def test_models_alone_still_lists(tmp_path: Path) -> None:
-    for arguments in (("models",), ("models", "icd10"), ("models", "--json")):
+    for arguments in (("models",), ("models", "list"), ("models", "--json")):
         done = subprocess.run(
             [sys.executable, "-c", "from wherry.cli import main; main()", *arguments],
             cwd=tmp_path,

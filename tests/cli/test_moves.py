@@ -348,4 +348,6 @@ def test_versions_are_listed_with_and_without_the_word(workspace: Path) -> None:
     assert listed == call("models").output == call("models", NAME).output
     assert listed == call("models", "list", NAME).output
     assert json.loads(call("models", "list", "--json").output)[0]["version"] == 2
-    assert "No version of other" in call("models", "list", "other").output
+    for words in (("models", "list", "other"), ("models", "other", "--json")):
+        with pytest.raises(MissingError, match="No version of 'other'"):
+            call(*words)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from wherry.contracts import Manifest, digest_bytes, digest_file
-from wherry.contracts.errors import DigestError, ManifestError, MissingError
+from wherry.contracts.digest import refuse_foreign
+from wherry.contracts.errors import DigestError, ManifestError, MissingError, SettingsError
 
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -73,3 +74,18 @@ def test_a_folder_without_manifest_or_files_is_refused(tmp_path: Path) -> None:
         Manifest.verified(tmp_path)
     with pytest.raises(MissingError, match="gone is not there"):
         Manifest.verified(tmp_path / "gone")
+
+
+def test_only_an_artifact_may_be_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    refuse_foreign(folder)
+    folder.mkdir()
+    refuse_foreign(folder)
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(SettingsError, match="would be replaced, and is no artifact"):
+        refuse_foreign(folder)
+    with pytest.raises(SettingsError, match=r"thesis\.txt would be replaced"):
+        refuse_foreign(folder / "thesis.txt")
+    refuse_foreign(folder, "thesis.txt")
+    Manifest.seal(folder)
+    refuse_foreign(folder)

@@ -6,6 +6,7 @@ from wherry.base.settings import BaseSettings
 from wherry.base.step import Converter, Encoder, Hub, fetch
 from wherry.base.templates import chosen
 from wherry.contracts import ModelRef, Uri, parse_uri, read_settings
+from wherry.contracts.digest import refuse_foreign
 from wherry.contracts.errors import ExtraMissingError
 from wherry.contracts.files import staged_folder
 from wherry.ledger.stages import recorded
@@ -47,6 +48,7 @@ def run(uri: str, base: Path, settings: str = "") -> None:
     """
     with stage("fetch base") as report:
         wanted = read_settings(BaseSettings, settings)
+        refuse_foreign(base)
         place = parse_uri(uri, workspace=workspace())
         template = chosen(wanted.template, workspace())
         with staged_folder(base) as folder:

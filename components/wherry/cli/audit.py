@@ -47,7 +47,7 @@ key_option = click.option(
 
 @click.group()
 def audit() -> None:
-    """Verify the audit trail, look into it, prove and export what it holds."""
+    """Verify the audit trail, and prove and export what it holds."""
 
 
 @audit.command()
@@ -63,7 +63,7 @@ def audit() -> None:
 @json_option
 @debug_option
 def verify(files: tuple[Path, ...], keys: tuple[Path, ...], hashed: bool, as_json: bool) -> None:
-    """Check every row, that the tables are what the rows tell, and all signatures.
+    """Check every row, the tables beside them, and all signatures.
 
     Those are of checkpoints, blessings, waivers and approvals. Exit code 1 if anything does not
     hold; the first bad row is named.
@@ -89,7 +89,10 @@ def verify(files: tuple[Path, ...], keys: tuple[Path, ...], hashed: bool, as_jso
 @json_option
 @debug_option
 def checkpoint(as_json: bool) -> None:
-    """Sign the log as it stands, and keep that in the places that WHERRY_CHECKPOINTS names."""
+    """Sign the log as it stands.
+
+    The checkpoint is kept in the places that WHERRY_CHECKPOINTS names.
+    """
     with open_ledger() as ledger:
         made = ledger.log.keep(places(state()), load_signer(), load_keyring())
     if as_json:
@@ -120,10 +123,11 @@ def prove(
     keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Prove that row SEQ is in the log, to somebody who has neither the log nor Wherry.
+    """Prove that row SEQ is in the log.
 
-    Or, with --from, that the log only grew: no row that was signed then was changed since.
-    docs/audit/verify.py and consistency.py check such proofs with Python alone.
+    The proof is for somebody who has neither the log nor Wherry. Or, with --from, that the log only
+    grew: no row that was signed then was changed since. docs/audit/verify.py and consistency.py
+    check such proofs with Python alone.
     """
     if (seq is None) == (earlier is None):
         raise click.UsageError("Name either the row SEQ or the checkpoint --from.")
@@ -184,7 +188,7 @@ def log(
 @json_option
 @debug_option
 def export(case: str, output: Path, keys: tuple[Path, ...], as_json: bool) -> None:
-    """Write all that an auditor asks about one version into one folder.
+    """Write all that an auditor asks about a version to a folder.
 
     The rows with their proofs, provenance, the signed model, its bill of materials, model card,
     data sheet, policy and blessing, and an index that says which record is evidence for what.

@@ -30,11 +30,12 @@ _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 @json_option
 @debug_option
 def gc(older_than: str, remove: bool, as_json: bool) -> None:
-    """List what may be removed: files that no version has, and those of versions long past.
+    """List the files that may be removed.
 
-    Which versions those are, says `retention.yaml` of the workspace, or the file that
-    WHERRY_RETENTION names; without it every version keeps its file. One that is live, has an alias,
-    is held, or that a rollback would choose always does, and records stay for ever.
+    Those that no version has, and those of versions long past. Which versions those are, says
+    `retention.yaml` of the workspace, or the file that WHERRY_RETENTION names; without it every
+    version keeps its file. One that is live, has an alias, is held, or that a rollback would choose
+    always does, and records stay for ever.
     """
     policy = read_retention(state())
     with open_ledger() as ledger:

@@ -56,7 +56,9 @@ def diff(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare two versions of the data: REV1, and REV2 or the working tree (.).
+    """Compare two versions of the data.
+
+    REV1, and REV2 or the working tree (.).
 
     Both are ingested as a run would, in a private folder that is removed afterwards. Rows are
     known by their id, or without one by their content. No text of the data is shown.

@@ -22,7 +22,10 @@ page_path = click.Path(path_type=Path, dir_okay=False)
 @json_option
 @debug_option
 def card(model: str, output: Path | None, as_json: bool) -> None:
-    """Print the model card of MODEL (NAME:VERSION), in the form of the Hugging Face Hub."""
+    """Print the model card of MODEL (NAME:VERSION).
+
+    In the form of the Hugging Face Hub.
+    """
     from wherry.ledger.export.case import gathered
     from wherry.ledger.export.documents import model_card
 
@@ -52,9 +55,10 @@ def card(model: str, output: Path | None, as_json: bool) -> None:
 @json_option
 @debug_option
 def compare(model: str, other: int, html: Path, dataset: Path | None, as_json: bool) -> None:
-    """Show two versions side by side: `compare icd10-triage:1 2 --html page.html`.
+    """Show the answers of two versions side by side.
 
-    Differences with intervals and tests, every class, the rows that one of them has wrong.
+    `compare icd10-triage:1 2 --html page.html`. Differences with intervals and tests, every class,
+    the rows that one of them has wrong.
     """
     from wherry.report.versus.run import run
 

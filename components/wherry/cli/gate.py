@@ -42,7 +42,7 @@ policy_option = click.option("--policy", type=_FILE, required=True, help="The po
 
 @click.group()
 def gate() -> None:
-    """Say a policy in words, judge scores by it, waive a rule of it, verify a blessing.
+    """Explain a policy, judge by it, waive a rule, verify a blessing.
 
     A policy is a file of its own, such as gate.yaml, or the section `gate` of a run's settings.
     """
@@ -89,10 +89,10 @@ def check(
     name: str,
     as_json: bool,
 ) -> None:
-    """Judge scores by a policy, without a pipeline; exit code 3 if they are refused.
+    """Judge scores by a policy, without a pipeline.
 
-    It gives no blessing: only the gate of a run signs one. What is not handed over fails the
-    rules that need it; without --parity the conversion is not judged.
+    Exit code 3 if they are refused. It gives no blessing: only the gate of a run signs one. What is
+    not handed over fails the rules that need it; without --parity the conversion is not judged.
     """
     from wherry.gate.run import newest_row
 
@@ -175,9 +175,10 @@ def waive(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Sign that RULE, such as floors.f1/cancer, need not hold for a while.
+    """Sign that RULE need not hold for a while.
 
-    Take the file into the policy's list of waivers: `waivers: [!include waiver.json]`.
+    RULE is one such as floors.f1/cancer. Take the file into the policy's list of waivers:
+    `waivers: [!include waiver.json]`.
     """
     from wherry.signing import WAIVER, load_signer, stamp
 

@@ -39,7 +39,7 @@ uri_option = click.option(
 
 @click.group()
 def keys() -> None:
-    """Make, list, rotate and revoke the keys that sign blessings, waivers and the audit trail.
+    """Make, list, rotate and revoke the keys that sign records.
 
     They lie in the folder that WHERRY_KEYS names, or in .wherry/keys.
     """
@@ -54,7 +54,7 @@ def keys() -> None:
 @json_option
 @debug_option
 def init(owner: str, uri: str, may: tuple[str, ...], as_json: bool) -> None:
-    """Make the first key, or take one of a key management service by its URI."""
+    """Make the first key, or take one of a key service by its URI."""
     types = tuple(map(payload_type, may))
     made = KeyFolder(keys_folder()).init(owner or _you(), _now(), uri=uri, may=types)
     _tell(made, "signs here from now on", as_json)
@@ -78,7 +78,10 @@ def list_keys(as_json: bool) -> None:
 @json_option
 @debug_option
 def rotate(owner: str, uri: str, as_json: bool) -> None:
-    """Let another key sign from now on; what the one before signed stays good."""
+    """Let another key sign from now on.
+
+    What the one before signed stays good.
+    """
     made = KeyFolder(keys_folder()).rotate(_now(), owner=owner, uri=uri)
     _tell(made, "signs here from now on", as_json)
 
@@ -89,7 +92,10 @@ def rotate(owner: str, uri: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def revoke(key: str, reason: str, as_json: bool) -> None:
-    """Make everything that KEY signed worthless; for a key that somebody else may have."""
+    """Make everything that KEY signed worthless.
+
+    For a key that somebody else may have.
+    """
     gone = KeyFolder(keys_folder()).revoke(key, reason, _now())
     _tell(gone, f"is revoked since {gone.revoked_at}", as_json)
 
@@ -100,7 +106,7 @@ def revoke(key: str, reason: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def uphold(model: str, reason: str, as_json: bool) -> None:
-    """Let MODEL (NAME:VERSION) go live though the key that blessed it was revoked.
+    """Let MODEL (NAME:VERSION) go live though its key was revoked.
 
     For a version that was blessed before anybody else had the key. Its blessing alone becomes good
     again, wherever this keyring is trusted.
@@ -120,7 +126,10 @@ def uphold(model: str, reason: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def trust(file: Path, owner: str, may: tuple[str, ...], as_json: bool) -> None:
-    """Trust the current key of another keyring, FILE, such as a colleague's keyring.json."""
+    """Trust the current key of FILE, another keyring.
+
+    Such as a colleague's keyring.json.
+    """
     found = _offered(Keyring.read(file), owner)
     types = tuple(map(payload_type, may)) or found.may
     added = KeyFolder(keys_folder()).trust(replace(found, may=types))

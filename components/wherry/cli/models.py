@@ -13,6 +13,7 @@ from wherry.cli.options import debug_option, json_option
 from wherry.cli.suggest import suggest
 from wherry.cli.versions import COMMANDS
 from wherry.contracts import Release, Scores
+from wherry.contracts.errors import MissingError
 from wherry.ledger import Ledger
 from wherry.workspace import state
 
@@ -34,7 +35,10 @@ class _NameOrCommand(click.Group):
 @debug_option
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the released versions, newest first; NAME narrows it to one model."""
+    """List the released versions, newest first.
+
+    NAME narrows it to one model.
+    """
     if ctx.invoked_subcommand is None:
         _list((ctx.obj or {}).get("name"), as_json)
 
@@ -44,7 +48,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @debug_option
 def list_models(name: str | None, as_json: bool) -> None:
-    """List the released versions, newest first; as `wherry models [NAME]`."""
+    """List the released versions, as `wherry models` does."""
     _list(name, as_json)
 
 
@@ -54,12 +58,17 @@ for command in (suggest, *COMMANDS, card, compare, retire, revoke, reconcile, gc
 
 def _list(name: str | None, as_json: bool) -> None:
     rows = _rows(name)
+    if name and not rows:
+        raise MissingError(
+            f"No version of {name!r} is released in {state()}.",
+            remedy="See `wherry models` for what there is.",
+        )
     if as_json:
         print(json.dumps([json.loads(release.to_json()) for release, _ in rows], indent=2))
     elif rows:
         Console(highlight=False).print(_table(rows))
     else:
-        print(f"No version of {name or 'any model'} is released in {state()}. Run: wherry run")
+        print(f"Nothing is released in {state()}. Run: wherry run")
 
 
 def _rows(name: str | None) -> list[tuple[Release, Scores]]:

@@ -83,7 +83,7 @@ def open_ledger() -> Ledger:
 @json_option
 @debug_option
 def promote(model: str, alias: str, reason: str, seen: int | None, as_json: bool) -> None:
-    """Point an alias at MODEL (NAME:VERSION) and let the local server follow."""
+    """Point an alias at MODEL (NAME:VERSION). The local server follows."""
     name, version = parse_version(model)
     with open_ledger() as ledger:
         if alias == CHAMPION:
@@ -107,7 +107,10 @@ def promote(model: str, alias: str, reason: str, seen: int | None, as_json: bool
 @json_option
 @debug_option
 def rollback(name: str, reason: str, to: int | None, seen: int | None, as_json: bool) -> None:
-    """Point the champion of NAME back at the last healthy version; seconds, and no network."""
+    """Point the champion of NAME back at the last healthy version.
+
+    It takes seconds and no network.
+    """
     with open_ledger() as ledger:
         ledger.check_role("deploy")
         before = ledger.alias(name, CHAMPION)
@@ -132,9 +135,10 @@ def rollback(name: str, reason: str, to: int | None, seen: int | None, as_json: 
 @json_option
 @debug_option
 def approve(model: str, meaning: str, role: str, key: str, as_json: bool) -> None:
-    """Approve MODEL (NAME:VERSION) with your own key; the last approval lets it go live.
+    """Approve MODEL (NAME:VERSION) with your own key.
 
-    Nobody approves what is their own: the author and the approver differ.
+    The last approval that the policy asks for lets it go live. Nobody approves what is their own:
+    the author and the approver differ.
     """
     name, version = parse_version(model)
     signer, keyring = load_signer(key=key), load_keyring()
@@ -168,7 +172,10 @@ def approve(model: str, meaning: str, role: str, key: str, as_json: bool) -> Non
 @json_option
 @debug_option
 def retire(model: str, reason: str, as_json: bool) -> None:
-    """Retire MODEL (NAME:VERSION): it can no longer be promoted; its record stays."""
+    """Retire MODEL (NAME:VERSION): it can no longer be promoted.
+
+    Its record stays.
+    """
     name, version = parse_version(model)
     with open_ledger() as ledger:
         release = moves.retire(ledger, name, version, reason=reason)
@@ -181,7 +188,10 @@ def retire(model: str, reason: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def revoke(model: str, reason: str, as_json: bool) -> None:
-    """Revoke MODEL (NAME:VERSION) as unfit: it never goes live again, by no rollback either."""
+    """Revoke MODEL (NAME:VERSION): it never goes live again.
+
+    No rollback chooses it either.
+    """
     name, version = parse_version(model)
     with open_ledger() as ledger:
         release = ledger.withdraw(name, version, "revoke", reason=reason)
@@ -195,9 +205,10 @@ def revoke(model: str, reason: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def reconcile(name: str, addresses: tuple[str, ...], apply: bool, as_json: bool) -> None:
-    """Compare the store with other registries; the store is the truth. Exit code 1 if they differ.
+    """Compare the store with other registries.
 
-    Without --mirror, those that WHERRY_MIRRORS names.
+    The store is the truth. Exit code 1 if they differ. Without --mirror, those that WHERRY_MIRRORS
+    names.
     """
     found = []
     with open_ledger() as ledger:

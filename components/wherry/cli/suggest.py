@@ -53,7 +53,10 @@ def _asks(*names: str, **options: Any) -> Callable[[Command], Command]:
 @json_option
 @debug_option
 def suggest(as_json: bool, everything: bool, catalogue: Path | None, **asked: Any) -> None:
-    """Suggest a base model: what fits, why others do not, and when an API is better."""
+    """Suggest a base model.
+
+    What fits, why others do not, and when an API is better.
+    """
     from wherry.select.run import suggestion_for
 
     told = suggestion_for(_need(asked), catalogue)

@@ -67,7 +67,7 @@ class _JudgeOrInit(click.Group):
 
 @click.group(cls=_JudgeOrInit)
 def validate() -> None:
-    """Judge files of rows by a suite of expectations, or make a suite that fits them.
+    """Judge files of rows by a suite, or make a suite that fits them.
 
     JSON Lines, CSV and TSV, each also as .gz or .zst, and Parquet. No text of the data is shown.
     Exit code 0: fit; 1: not fit, or unreadable; 2: wrong usage, or a suite that cannot judge.
@@ -175,7 +175,10 @@ def init(
     force: bool,
     sample: int,
 ) -> None:
-    """Write a commented suite that fits a sample of your data, with the limits observed."""
+    """Write a commented suite that fits a sample of your data.
+
+    Its limits are those observed.
+    """
     from wherry.validate.fitted.fit import fit
 
     if out.exists() and not force:

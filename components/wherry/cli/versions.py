@@ -25,9 +25,10 @@ from wherry.signing import KeyFolder, Keyring, keys_folder, load_keyring
 @json_option
 @debug_option
 def show(model: str, as_json: bool) -> None:
-    """Show MODEL (NAME:VERSION): its state, what it was made from, its scores and approvals.
+    """Show MODEL (NAME:VERSION).
 
-    An approval counts only if a key that is trusted here verifies it.
+    Its state, what it was made from, its scores and approvals. An approval counts only if a key
+    that is trusted here verifies it.
     """
     name, version = parse_version(model)
     with open_ledger() as ledger:
@@ -56,7 +57,10 @@ def show(model: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def diff(model: str, other: int, as_json: bool) -> None:
-    """Compare two versions: `diff icd10-triage:1 2`; scores, size, and what they were made from."""
+    """Compare the records of two versions.
+
+    `diff icd10-triage:1 2` shows scores, size, and what they were made from.
+    """
     name, version = parse_version(model)
     with open_ledger() as ledger:
         pair = [ledger.find(name, one) for one in (version, other)]
@@ -103,7 +107,10 @@ def history(name: str, alias: str, as_json: bool) -> None:
 @json_option
 @debug_option
 def at(moment: str, name: str, alias: str, as_json: bool) -> None:
-    """Say what was live at MOMENT, such as 2026-03-01T12:00Z; without a zone it is UTC."""
+    """Say what was live at MOMENT, such as 2026-03-01T12:00Z.
+
+    Without a zone it is UTC.
+    """
     when = read_moment(moment)
     with open_ledger() as ledger:
         if name:

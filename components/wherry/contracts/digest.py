@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
-from wherry.contracts.errors import DigestError, ManifestError, MissingError
+from wherry.contracts.errors import DigestError, ManifestError, MissingError, SettingsError
 from wherry.contracts.record import Record
 
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -141,3 +141,25 @@ def _plain_files(folder: Path) -> list[Path]:
 
 def _entry(folder: Path, path: Path) -> FileEntry:
     return FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest_file(path))
+
+
+def refuse_foreign(folder: Path, *spare: str) -> None:
+    """Sees that what stands where an artifact's folder goes is an artifact, and may be replaced.
+
+    Args:
+        folder: where the artifact is to stand; nothing, or an empty folder, is fine.
+        spare: names of files that may go as well.
+
+    Raises:
+        SettingsError: naming the folder.
+    """
+    if folder.is_dir():
+        names = {path.name for path in folder.iterdir()}
+        foreign = bool(names - set(spare)) and MANIFEST_NAME not in names
+    else:
+        foreign = folder.exists()
+    if foreign:
+        raise SettingsError(
+            f"{folder} would be replaced, and is no artifact: it has no {MANIFEST_NAME}.",
+            remedy="Name a folder that is not there yet.",
+        )

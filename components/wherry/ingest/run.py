@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wherry.contracts import Dataset, FileEntry, Manifest, Source, parse_uri, read_settings
 from wherry.contracts.dataset import DATASET_NAME
-from wherry.contracts.digest import MANIFEST_NAME, digest_record
+from wherry.contracts.digest import MANIFEST_NAME, digest_record, refuse_foreign
 from wherry.contracts.errors import ExtraMissingError, MissingError
 from wherry.contracts.files import staged_folder, sync_file
 from wherry.ingest.adapters.open import open_store
@@ -43,6 +43,7 @@ def run(
     """
     with stage("ingest") as report:
         chosen = read_settings(IngestSettings, settings)
+        refuse_foreign(dataset)
         with open_store(repo, revision, chosen.path) as store, staged_folder(dataset) as folder:
             made = _make(store, folder, chosen, checksum, report)
         report.verdict(_told(made))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wherry.contracts import Manifest, ModelRef, Rung, read_settings
+from wherry.contracts.digest import refuse_foreign
 from wherry.contracts.errors import ExtraMissingError, ParityError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.model import MODEL_NAME
@@ -49,6 +50,7 @@ def run(
     """
     with stage("quantize") as report:
         chosen = read_settings(QuantizeSettings, settings)
+        refuse_foreign(gguf)
         _require_libraries(chosen)
         pair, rows = Pair.verified(base, adapter), Rows.verified(dataset, chosen)
         with staged_folder(gguf) as folder, scratch(gguf.parent) as rungs:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wherry.contracts.digest import MANIFEST_NAME
+from wherry.contracts.digest import refuse_foreign
 from wherry.contracts.errors import SettingsError
 
 NOT_ASKED: Final = "not-asked-for.txt"
@@ -33,11 +33,7 @@ class Outputs:
         """
         folders = [path for path in (self.adapter, self.merged) if path]
         for folder in folders:
-            if _is_foreign(folder):
-                raise SettingsError(
-                    f"{folder} would be replaced, and is no artifact: it has no {MANIFEST_NAME}.",
-                    remedy="Name a folder that is not there yet.",
-                )
+            refuse_foreign(folder, NOT_ASKED)
         for one, other in self._pairs(folders, inputs):
             if one.is_relative_to(other) or other.is_relative_to(one):
                 raise SettingsError(
@@ -53,11 +49,3 @@ class Outputs:
         for number, place in enumerate(places):
             for other in (*places[:number], *(path.resolve() for path in inputs)):
                 yield place, other
-
-
-def _is_foreign(folder: Path) -> bool:
-    """Whether something stands there that no room has made."""
-    if not folder.is_dir():
-        return folder.exists()
-    names = {path.name for path in folder.iterdir()}
-    return bool(names - {NOT_ASKED}) and MANIFEST_NAME not in names
