@@ -8,7 +8,9 @@ from typing import Final
 from wherry.contracts.errors import UriError
 
 SCHEMES: Final = ("hf", "pkg", "gs", "s3", "oci", "file")
-_FORM = re.compile(r"^(?P<scheme>[a-z0-9+]+):(?P<slashes>//)?(?P<rest>[^\s\x00-\x1f]+)$")
+_FORM = re.compile(r"(?P<scheme>[a-z0-9+]+):(?P<slashes>//)?(?P<rest>[^\s\x00-\x1f]+)")
+_PATH = re.compile(r"(?P<scheme>file):(?P<rest>[^\s\x00-\x1f]+(?: +[^\s\x00-\x1f]+)*)")
+"""Folders of people have spaces in their names."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def parse_uri(text: str, *, workspace: Path) -> Uri:
     Raises:
         UriError: on another scheme, or a path that leaves the workspace.
     """
-    found = _FORM.match(text)
+    found = _PATH.fullmatch(text) or _FORM.fullmatch(text)
     if not found or found["scheme"] not in SCHEMES:
         raise UriError(
             f"{text!r} is not an allowed URI: expected one of "
