@@ -12,7 +12,8 @@ def lasting_environment() -> dict[str, str]:
     """Gives this process's environment for a process that outlives the run."""
     found = dict(os.environ)
     if (outer := found.pop(OUTER_TMPDIR_VARIABLE, None)) is not None:
-        found["TMPDIR"] = outer  # an empty one counts as none
+        found.pop("TMPDIR", None)
+        found |= {"TMPDIR": outer} if outer else {}
     return found
 
 

@@ -1,6 +1,8 @@
 """What an on-call engineer types: promote, rollback, approve, and the questions about versions."""
 
 import json
+import sqlite3
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from wherry.contracts.errors import (
     MissingError,
     SettingsError,
     SigningKeyError,
+    StoreError,
     WithdrawnError,
 )
 from wherry.ledger import CHAMPION, Actor, Ledger
@@ -320,17 +323,43 @@ def test_what_may_not_go_live_is_not_served(waiting: Path) -> None:
 
 def test_a_version_of_a_revoked_key_comes_back_once_somebody_upholds_it(workspace: Path) -> None:
     key = load_keyring().current
+    time.sleep(1.1)  # times of keys are in seconds: the versions came before the revocation
     call("keys", "revoke", key[:8], "--reason", "the disk was copied")
     with pytest.raises(SigningKeyError, match="disk was copied") as caught:
         call("rollback", NAME, "--reason", "answers nonsense")
     assert "wherry keys uphold NAME:VERSION" in caught.value.remedy
     told = call("keys", "uphold", f"{NAME}:1", "--reason", "released in March").output
-    assert f"is revoked, but the blessing of {NAME} v1 is upheld" in told
+    assert f"is revoked, but the blessing of {NAME} v1 is upheld: sha256:" in told
     assert "revoked, 1 upheld" in call("keys", "list").output
     call("rollback", NAME, "--reason", "answers nonsense")
     assert champion(workspace) == 1
     with pytest.raises(SigningKeyError, match="disk was copied"):
         call("promote", f"{NAME}:2", "--reason", "the other one was not upheld")
+
+
+def test_what_came_in_behind_the_revocation_is_not_upheld(workspace: Path) -> None:
+    keys = KeyFolder(workspace / ".wherry" / "keys")
+    thief = keys.signer()
+    call("keys", "revoke", load_keyring().current[:8], "--reason", "the disk was copied")
+    with Ledger.open(workspace / ".wherry") as ledger:
+        ledger.register(candidate(ledger, workspace, b"3", signer=thief))
+    with pytest.raises(SigningKeyError, match=f"The blessing of {NAME} v3 came in at"):
+        call("keys", "uphold", f"{NAME}:3", "--reason", "released in March")
+
+
+def test_of_a_store_that_was_changed_nothing_is_upheld(workspace: Path) -> None:
+    time.sleep(1.1)
+    call("keys", "revoke", load_keyring().current[:8], "--reason", "the disk was copied")
+    call("models", "revoke", f"{NAME}:1", "--reason", "leaks")
+    with pytest.raises(WithdrawnError, match="is revoked"):
+        call("keys", "uphold", f"{NAME}:1", "--reason", "released in March")
+    with sqlite3.connect(workspace / ".wherry" / "ledger.db") as store:
+        (evidence,) = store.execute("SELECT evidence FROM versions WHERE version = 1").fetchone()
+        for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            store.execute(f"DROP TRIGGER {name}")
+        store.execute("UPDATE versions SET evidence = ? WHERE version = 2", (evidence,))
+    with pytest.raises(StoreError, match="The audit trail does not hold"):
+        call("keys", "uphold", f"{NAME}:2", "--reason", "released in March")
 
 
 def test_to_compare_with_no_registry_or_no_model_is_no_agreement(

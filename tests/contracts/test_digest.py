@@ -87,5 +87,8 @@ def test_only_an_artifact_may_be_replaced(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"thesis\.txt would be replaced"):
         refuse_foreign(folder / "thesis.txt")
     refuse_foreign(folder, "thesis.txt")
+    (folder / "manifest.json").write_text('{"name": "an app of the web"}')
+    with pytest.raises(SettingsError, match="no artifact"):
+        refuse_foreign(folder)
     Manifest.seal(folder)
     refuse_foreign(folder)

@@ -23,6 +23,7 @@ def test_the_forms_that_are_allowed(text: str, expected: Uri, tmp_path: Path) ->
 
 def test_a_file_uri_becomes_an_absolute_path(tmp_path: Path) -> None:
     assert parse_uri("file:models/a", workspace=tmp_path).path == str(tmp_path / "models" / "a")
+    assert parse_uri("file://models/a", workspace=tmp_path).path == str(tmp_path / "models" / "a")
     spaced = parse_uri("file:my models/größer", workspace=tmp_path)
     assert spaced.path == str(tmp_path / "my models" / "größer")
 

@@ -107,7 +107,7 @@ def test_a_rule_that_was_switched_off_on_a_server_is_told(
         assert ledger.verify().ok
         postgres.ask("ALTER TABLE audit DISABLE TRIGGER audit_immutable", database)
         assert "switched off: audit_immutable." in ledger.verify().reason
-        postgres.ask("ALTER TABLE audit ENABLE TRIGGER ALL", database)
+        postgres.ask("ALTER TABLE audit ENABLE TRIGGER USER", database)
         assert ledger.verify().ok
 
 

@@ -163,7 +163,14 @@ def test_after_the_gates_key_was_revoked_a_version_that_is_upheld_comes_back(
     assert "wherry keys uphold" in caught.value.remedy
     assert "no other that is good" in caught.value.remedy
     assert champion(ledger) == 3
-    keys.uphold(ledger.blessing_of(NAME, 1), BLESSING, "v1", "of last year", datetime.now(UTC))
+    keys.uphold(
+        ledger.blessing_of(NAME, 1),
+        BLESSING,
+        "v1",
+        "of last year",
+        datetime.now(UTC),
+        came=LONG_AGO,
+    )
     with pytest.raises(SigningKeyError) as caught:
         moves.roll_back(ledger, NAME, keyring=keys.keyring(), reason="answers nonsense")
     assert "--to 1" in caught.value.remedy

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.people import LONG_AGO
 from tests.fakes.releases import NAME, RunFiles, blessing, run_files
 from wherry.contracts import Blessing, ModelRef, Scores
 from wherry.contracts.errors import (
@@ -168,5 +169,7 @@ def test_a_file_whose_first_blessing_is_no_longer_good_goes_live_by_no_new_one(
     with Ledger.open(tmp_path / ".wherry") as ledger:
         assert ledger.find(NAME, 2).aliases == (CHAMPION,)
         recorded = ledger.blessing_of(NAME, 1)
-    files.keys.uphold(recorded, BLESSING, "the blessing of v1", "of March", datetime.now(UTC))
+    files.keys.uphold(
+        recorded, BLESSING, "the blessing of v1", "of March", datetime.now(UTC), came=LONG_AGO
+    )
     assert release(files) is True

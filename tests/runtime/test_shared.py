@@ -36,11 +36,25 @@ def test_a_password_is_refused_and_not_repeated(address: str) -> None:
     assert "hunter2" not in str(refused.value)
 
 
-@pytest.mark.parametrize("address", ["mlflow:https://a:hunter2@b", "kubeflow:http://a:hunter2@b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mlflow:https://a:hunter2@b",
+        "kubeflow:http://a:hunter2@b",
+        "mlflow:https://hunter2token@b/c.mlflow",
+        "mlflow:https://b/?token=hunter2",
+        "mlflow:https://b/?password=hunter2",
+    ],
+)
 def test_nor_is_that_of_a_mirror(address: str) -> None:
-    with pytest.raises(SettingsError, match="WHERRY_MIRRORS holds a password") as refused:
+    with pytest.raises(SettingsError, match="WHERRY_MIRRORS holds a password or token") as refused:
         shared_places({"WHERRY_MIRRORS": f"vertex:p/l {address}"})
     assert "hunter2" not in str(refused.value)
+
+
+def test_an_address_that_is_none_is_no_secret() -> None:
+    given = {"WHERRY_STORE": "postgresql://[::1/db", "WHERRY_MIRRORS": "mlflow:http://[::1"}
+    assert shared_places(given) == given
 
 
 def test_on_vertex_folders_of_buckets_are_handed_on() -> None:

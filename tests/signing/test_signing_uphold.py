@@ -29,7 +29,7 @@ def blessed(keys: KeyFolder, content: bytes) -> Blessing:
 
 
 def uphold(keys: KeyFolder, one: Blessing, reason: str = "released in March") -> None:
-    keys.uphold(one, BLESSING, "the blessing of icd10-triage v1", reason, NOW)
+    keys.uphold(one, BLESSING, "the blessing of icd10-triage v1", reason, NOW, came=LONG_AGO)
 
 
 def test_of_a_revoked_key_only_what_is_upheld_is_good(keys: KeyFolder) -> None:
@@ -65,6 +65,8 @@ def test_what_was_not_signed_so_is_not_upheld(keys: KeyFolder, tmp_path: Path) -
         uphold(keys, blessed(stranger, b"1"))
     with pytest.raises(SigningKeyError, match="No reason was given to uphold"):
         uphold(keys, one, "  ")
+    with pytest.raises(SigningKeyError, match="The blessing of v1 came in at .* was revoked at"):
+        keys.uphold(one, BLESSING, "the blessing of v1", "mine", NOW, came=NOW)
     assert not any(key.upheld for key in keys.keyring().keys)
 
 

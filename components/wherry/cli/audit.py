@@ -292,6 +292,16 @@ def _checkpoints(files: tuple[Path, ...], keys: tuple[Path, ...]) -> tuple[list[
     ring = _keyring(keys) if files else None
     if ring:
         return [opened(file.read_bytes(), ring, where=str(file)) for file in files], 0
+    held, lost = kept_checkpoints(keys)
+    newest = max(lost, default="")
+    if newest and size_of(newest) > max((one.checkpoint.size for one in held), default=0):
+        opened(lost[newest], _keyring(keys), where=newest)  # says why it counts for nothing
+    return held, len(lost)
+
+
+def kept_checkpoints(keys: tuple[Path, ...] = ()) -> tuple[list[Signed], dict[str, bytes]]:
+    """Gives the good checkpoints of WHERRY_CHECKPOINTS, and by name those of revoked keys."""
+    ring: Keyring | None = None
     held: list[Signed] = []
     lost: dict[str, bytes] = {}
     for place in places(state()):
@@ -301,10 +311,7 @@ def _checkpoints(files: tuple[Path, ...], keys: tuple[Path, ...]) -> tuple[list[
                 lost[name] = envelope
             else:
                 held.append(opened(envelope, ring, where=name))
-    newest = max(lost, default="")
-    if ring and size_of(newest) > max((one.checkpoint.size for one in held), default=0):
-        opened(lost[newest], ring, where=newest)  # says why it counts for nothing
-    return held, len(lost)
+    return held, lost
 
 
 def _covering(ledger: Ledger, rows: int, file: Path | None, keys: tuple[Path, ...]) -> Signed:

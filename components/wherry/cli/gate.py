@@ -16,6 +16,7 @@ from wherry.cli.options import debug_option, json_option
 from wherry.contracts import (
     Blessing,
     Check,
+    Digest,
     PairedTests,
     Scores,
     Waiver,
@@ -220,11 +221,15 @@ def _check_replaces(out: Path, waiver: Waiver) -> None:
     if not out.exists():
         return
     old = Waiver.read(out)
-    if (old.rule, old.slice, old.name) != (waiver.rule, waiver.slice, waiver.name):
+    if _subject(old) != _subject(waiver):
         raise SettingsError(
-            f"{out} holds the waiver of {old.rule} of {old.name} already.",
+            f"{out} holds the waiver of {old.rule} of {old.name or old.model_digest} already.",
             remedy="Name another file: --out, and take it into the policy's waivers too.",
         )
+
+
+def _subject(waiver: Waiver) -> tuple[str, str, str, Digest | None]:
+    return waiver.rule, waiver.slice, waiver.name, waiver.model_digest
 
 
 @gate.command()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from wherry.cli.audit import kept_checkpoints
 from wherry.cli.failure import printable
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
-from wherry.contracts.errors import SigningKeyError
+from wherry.contracts.errors import SigningKeyError, StoreError
+from wherry.ledger import Ledger
 from wherry.ledger.actor import process_actor
+from wherry.ledger.checkpoints import Signed
+from wherry.ledger.standing import check_fit
 from wherry.signing import (
     BLESSING,
     KEYS_VARIABLE,
@@ -109,14 +114,20 @@ def uphold(model: str, reason: str, as_json: bool) -> None:
     """Let MODEL (NAME:VERSION) go live though its key was revoked.
 
     For a version that was blessed before anybody else had the key. Its blessing alone becomes good
-    again, wherever this keyring is trusted.
+    again, wherever this keyring is trusted. Hold the digest that is told against one that was kept
+    elsewhere, such as in a report: whoever has the key and the store may have exchanged the file.
     """
     name, version = parse_version(model)
+    held, _ = kept_checkpoints()
     with open_ledger() as ledger:
-        blessing = ledger.blessing_of(name, version)
+        release = ledger.find(name, version)
+        check_fit(release)
+        _check_whole(ledger, held)
+        blessing, came = ledger.blessing_of(name, version), ledger.log.came_in(release, held)
     what = f"the blessing of {name} v{version}"
-    key = KeyFolder(keys_folder()).uphold(blessing, BLESSING, what, reason, _now())
-    _tell(key, f"is revoked, but {what} is upheld", as_json)
+    key = KeyFolder(keys_folder()).uphold(blessing, BLESSING, what, reason, _now(), came=came)
+    told = f"{release.digest}, judged {blessing.judged}, registered {release.created}"
+    _tell(key, f"is revoked, but {what} is upheld: {told}", as_json)
 
 
 @keys.command()
@@ -175,6 +186,17 @@ def _you() -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _check_whole(ledger: Ledger, held: Iterable[Signed]) -> None:
+    """Refuses to vouch for what a store tells that somebody changed."""
+    found = ledger.verify(held)
+    if not found.ok:
+        raise StoreError(
+            f"The audit trail does not hold, so what it says of versions may be anybody's: "
+            f"{found.reason}",
+            remedy="Run `wherry audit verify`, find out who wrote there, and restore the store.",
+        )
 
 
 def _tell(key: TrustedKey, what: str, as_json: bool) -> None:

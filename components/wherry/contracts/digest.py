@@ -8,7 +8,13 @@ from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
-from wherry.contracts.errors import DigestError, ManifestError, MissingError, SettingsError
+from wherry.contracts.errors import (
+    DigestError,
+    ManifestError,
+    MissingError,
+    SettingsError,
+    WherryError,
+)
 from wherry.contracts.record import Record
 
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -153,13 +159,20 @@ def refuse_foreign(folder: Path, *spare: str) -> None:
     Raises:
         SettingsError: naming the folder.
     """
-    if folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
-        foreign = bool(names - set(spare)) and MANIFEST_NAME not in names
-    else:
-        foreign = folder.exists()
-    if foreign:
-        raise SettingsError(
-            f"{folder} would be replaced, and is no artifact: it has no {MANIFEST_NAME}.",
-            remedy="Name a folder that is not there yet.",
-        )
+    if _is_artifact(folder, set(spare)) if folder.is_dir() else not folder.exists():
+        return
+    raise SettingsError(
+        f"{folder} would be replaced, and is no artifact: it has no {MANIFEST_NAME} of one.",
+        remedy="Name a folder that is not there yet.",
+    )
+
+
+def _is_artifact(folder: Path, spare: set[str]) -> bool:
+    """Whether a folder is sealed, or holds nothing to lose; web apps have such a file as well."""
+    if all(path.name in spare for path in folder.iterdir()):
+        return True
+    try:
+        Manifest.read(folder / MANIFEST_NAME)
+    except (WherryError, OSError):
+        return False
+    return True

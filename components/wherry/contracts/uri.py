@@ -9,7 +9,7 @@ from wherry.contracts.errors import UriError
 
 SCHEMES: Final = ("hf", "pkg", "gs", "s3", "oci", "file")
 _FORM = re.compile(r"(?P<scheme>[a-z0-9+]+):(?P<slashes>//)?(?P<rest>[^\s\x00-\x1f]+)")
-_PATH = re.compile(r"(?P<scheme>file):(?P<rest>[^\s\x00-\x1f]+(?: +[^\s\x00-\x1f]+)*)")
+_PATH = re.compile(r"(?P<scheme>file):(?://)?(?P<rest>[^\s\x00-\x1f]+(?: +[^\s\x00-\x1f]+)*)")
 """Folders of people have spaces in their names."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from wherry.contracts import digest_bytes
+from wherry.contracts import Release, digest_bytes
 from wherry.contracts.errors import MissingError, StoreError
 from wherry.contracts.record import Record
 from wherry.ledger import checkpoints
@@ -15,7 +15,7 @@ from wherry.ledger.chain import opened
 from wherry.ledger.checkpoints import Checkpoint, Signed, check_extends, signed, text_of
 from wherry.ledger.places import Place
 from wherry.ledger.records import AuditRow
-from wherry.ledger.signatures import Signatures, check_signatures
+from wherry.ledger.signatures import Signatures, came_in, check_signatures
 from wherry.ledger.tree import Tree
 from wherry.signing import Keyring, Signer
 
@@ -126,6 +126,15 @@ class AuditLog:
             held: checkpoints that the log agrees with: they bound when rows were written.
         """
         return check_signatures(self._tables, keyring, held, self._clock().astimezone(UTC))
+
+    def came_in(self, release: Release, held: Iterable[Signed] = ()) -> datetime:
+        """Gives when a version came into the log; the strictest, now, if no row tells.
+
+        Args:
+            release: the version.
+            held: as for `signatures`.
+        """
+        return came_in(self._tables, release, held, self._clock().astimezone(UTC))
 
     def checkpoint(self) -> Checkpoint:
         """Gives the log as it stands, to be signed.

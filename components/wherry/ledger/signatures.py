@@ -85,6 +85,14 @@ def check_signatures(
     return Signatures(good, revoked, seq, reason)
 
 
+def came_in(
+    tables: "Tables", release: Release, checkpoints: Iterable[Signed], now: datetime
+) -> datetime:
+    """Gives when a version came into the log, by its row's clock and by signed checkpoints."""
+    row = tables.row(register_key(release.name, release.digest))
+    return _When(checkpoints, now).of(row) if row else now
+
+
 class _When:
     """Tells when rows came into the log, by their clocks and by signed checkpoints."""
 
@@ -162,5 +170,10 @@ def _checked(one: _Stamped, keyring: Keyring) -> TrustedKey:
 
 
 def _whenever(keyring: Keyring) -> Keyring:
-    """Gives the same keys, valid from ever: a clock that ran behind makes no signature bad."""
-    return Keyring(keys=tuple(replace(key, valid_from=_EVER) for key in keyring.keys))
+    """Gives the same keys as the past has them.
+
+    They are valid from ever, for a clock that ran behind makes no signature bad; and nothing is
+    upheld, for that says what may go live now, not what was right when it came into the store.
+    """
+    kept = (replace(key, valid_from=_EVER, upheld=()) for key in keyring.keys)
+    return Keyring(keys=tuple(kept))

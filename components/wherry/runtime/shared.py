@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from wherry.contracts.errors import SettingsError
+from wherry.ledger.redaction import redact_text
 
 _REACHED: Final = {
     "WHERRY_STORE": ("postgresql://", "postgres://"),
@@ -37,10 +38,11 @@ def shared_places(environment: Mapping[str, str] = os.environ) -> dict[str, str]
             remedy="Leave it out of the address: on Kubernetes the tasks take it from the key "
             "`password` of the Secret `wherry-store`.",
         )
-    if any(map(_has_password, shared.get("WHERRY_MIRRORS", "").split())):
+    if any(map(_holds_secret, shared.get("WHERRY_MIRRORS", "").split())):
         raise SettingsError(
-            "WHERRY_MIRRORS holds a password, which would stand in the compiled pipeline.",
-            remedy="Leave it out of the address.",
+            "WHERRY_MIRRORS holds a password or token, which would stand in the compiled pipeline.",
+            remedy="Leave it out of the address: the registry's own variables, such as "
+            "MLFLOW_TRACKING_TOKEN, take it from a Secret.",
         )
     return shared
 
@@ -59,7 +61,13 @@ def _is_reached(name: str, value: str) -> bool:
 
 
 def _has_password(address: str) -> bool:
-    for kind in ("mlflow:", "kubeflow:"):
-        address = address.removeprefix(kind)
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as a bracket that nothing closes: who reads it tells
+        return False
     return parts.password is not None or "password" in parse_qs(parts.query)
+
+
+def _holds_secret(address: str) -> bool:
+    """Of a registry a name alone before the host is a token."""
+    return redact_text(address) != address or _has_password(address)

@@ -164,7 +164,8 @@ def _unusable(key: TrustedKey, why: str, payload_type: str, at: datetime) -> Sig
     elif key.state == "revoked" and payload_type == BLESSING:
         # No version is ever blessed twice: without this nothing leads back to it.
         remedy = (
-            "If you know that it was blessed before somebody else had the key: "
-            'wherry keys uphold NAME:VERSION --reason "…"'
+            "If it is of a version already, and you know that it was blessed before somebody else "
+            'had the key: wherry keys uphold NAME:VERSION --reason "…". If not, let the gate judge '
+            "again."
         )
     return SigningKeyError(f"The key {key.short} of {key.owner} {why}.", remedy=remedy)

@@ -185,7 +185,14 @@ class KeyFolder:
             return ring.named(whole)
 
     def uphold(
-        self, record: Record, payload_type: str, what: str, reason: str, now: datetime
+        self,
+        record: Record,
+        payload_type: str,
+        what: str,
+        reason: str,
+        now: datetime,
+        *,
+        came: datetime,
     ) -> TrustedKey:
         """Lets one record that a revoked key signed be good all the same; gives that key.
 
@@ -195,16 +202,18 @@ class KeyFolder:
             what: the same for people.
             reason: how it is known to be no thief's; it is kept.
             now: when that is said.
+            came: when it was there already, by what its signer could not write.
 
         Raises:
             SignatureError: if it is unsigned or was changed.
-            SigningKeyError: if no key of this keyring signed it, or one that is not revoked.
+            SigningKeyError: if no key of this keyring signed it, or one that is not revoked, or it
+                came in after the revocation.
         """
         with self._alone():
             ring = self.keyring()
             found = open_stamp(record, payload_type, ring.before_revocations())
             said = Upheld(digest_bytes(found.payload), what, reason.strip(), text_of(now))
-            ring = ring.upholding(found.key.id, said)
+            ring = ring.upholding(found.key.id, said, came)
             self._write(ring)
             return ring.named(found.key.id)
 

@@ -207,18 +207,29 @@ class Keyring(Record):
         kept = self._changed(replace(key, revoked_at=text_of(at), reason=reason.strip()))
         return replace(kept, current="" if self.current == key.id else self.current)
 
-    def upholding(self, id: str, said: Upheld) -> "Keyring":
+    def upholding(self, id: str, said: Upheld, came: datetime) -> "Keyring":
         """Gives the keyring in which one statement of a revoked key is good all the same.
 
+        Args:
+            id: of the key.
+            said: the statement, and why.
+            came: when the statement was there already.
+
         Raises:
-            SigningKeyError: if the key is not revoked, or no reason is given. A statement that was
-                upheld before stays as it is.
+            SigningKeyError: if the key is not revoked, or was before the statement came, or no
+                reason is given. A statement that was upheld before stays as it is.
         """
         key = self.named(id)
         if key.state != "revoked":
             raise SigningKeyError(
                 f"The key {key.short} is {key.state}: what it signed is good already.",
                 remedy="Uphold what a revoked key signed: see `wherry keys list`.",
+            )
+        if came >= _moment(key.revoked_at):
+            raise SigningKeyError(
+                f"{said.what[:1].upper()}{said.what[1:]} came in at {text_of(came)}; its key was "
+                f"revoked at {key.revoked_at}, and may have been somebody else's before.",
+                remedy="Let the gate judge the file again, with a key that is good.",
             )
         if not said.reason.strip():
             raise SigningKeyError(

@@ -131,10 +131,10 @@ def _check_whole(ledger: Ledger) -> None:
     """Refuses tables that say other than the rows: the files would not be what was recorded."""
     found = ledger.verify()
     if not found.ok:
-        raise StoreError(
-            f"the store does not hold together: {found.reason}",
-            remedy="Find out who changed it, and restore it from a backup.",
-        )
+        remedy = "Find out who changed it, and restore it from a backup."
+        if found.first_bad is None:
+            remedy = "Find out who took them away; docs/audit says how they come back."
+        raise StoreError(f"the store does not hold together: {found.reason}", remedy=remedy)
 
 
 def _is_about(row: AuditRow, name: str, version: int) -> bool:
