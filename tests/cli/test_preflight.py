@@ -48,3 +48,5 @@ def test_a_quantile_that_too_few_runs_are_made_for_is_refused(rules: dict[str, A
     with pytest.raises(SettingsError, match=r"first_token_p95, which takes 20 runs .* is 19"):
         check_settings(changed(gate=gate, evaluate={"speed_runs": 19}), DEMO)
     check_settings(changed(gate=gate, evaluate={"speed_runs": 20}), DEMO)
+    with pytest.raises(SettingsError, match="first_token_p99, which evaluate does not measure"):
+        check_settings(changed(gate={"ceilings": {"first_token_p99": 900}}), DEMO)

@@ -95,6 +95,7 @@ def test_more_or_less_than_the_label_is_no_hit(text: str) -> None:
         ("3\N{EN DASH}5", "3-5"),
         ("\N{EN DASH} 5", "5"),
         ("<5 >", "<5"),
+        ("<5>", "5"),
         ("+", "+"),
         ("?", "?"),
         ("...", "..."),

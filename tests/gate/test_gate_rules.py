@@ -117,11 +117,15 @@ TABLE = {
         quantized=with_metrics(Metric("first_token_p95", 290.0, 20, unit="ms")),
     ),
     "a percentile for which too few runs were timed": Case(
-        {**FLOOR, "ceilings": {"first_token_p99": 300}},
+        {**FLOOR, "ceilings": {"first_token_p95": 300}},
         (
-            "first_token_p99 is not among the quantized model's scores: it takes 100 runs at "
+            "first_token_p95 is not among the quantized model's scores: it takes 20 runs at "
             "least (speed_runs of evaluate)",
         ),
+    ),
+    "a percentile that nothing measures": Case(
+        {**FLOOR, "ceilings": {"first_token_p99": 300}},
+        ("first_token_p99 is not among the quantized model's scores",),
     ),
     "a time whose worse end nobody knows": Case(
         {**FLOOR, "ceilings": {"first_token_p95": 300}, "use": "low"},

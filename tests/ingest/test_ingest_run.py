@@ -113,6 +113,7 @@ def test_a_name_that_no_row_has_a_value_for_is_refused(place: Path, form: str) -
     with pytest.raises(DataError, match="No row has a value for 'ward'") as refused:
         take(place, **chosen, columns={"group": "ward"})
     assert "columns" in refused.value.remedy
+    take(place, **chosen, columns={"model": "ward"})  # that there is none may be meant
     with pytest.raises(DataError, match="no row in"):  # all in the split of their one patient
         take(place, **chosen, columns={"group": "patient"})
 

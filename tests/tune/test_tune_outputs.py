@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from wherry.contracts import Manifest
 from wherry.contracts.errors import SettingsError
 from wherry.tune.outputs import NOT_ASKED, Outputs
 from wherry.tune.run import run
@@ -25,11 +26,13 @@ def test_a_folder_that_no_room_has_made_is_not_replaced(tmp_path: Path) -> None:
     assert thesis.read_text() == "years"
 
 
-@pytest.mark.parametrize("found", [[], ["manifest.json", "model.json"], [NOT_ASKED]])
+@pytest.mark.parametrize("found", [[], ["model.json"], [NOT_ASKED]])
 def test_an_empty_folder_and_an_older_result_are(tmp_path: Path, found: list[str]) -> None:
     (tmp_path / "a").mkdir()
     for name in found:
         (tmp_path / "a" / name).touch()
+    if "model.json" in found:
+        Manifest.seal(tmp_path / "a")
     outputs(tmp_path).refuse_loss([tmp_path / "data"])
 
 
@@ -51,9 +54,10 @@ def test_no_result_lies_in_another_or_in_an_input(
 ) -> None:
     """Each is sealed: a file more would make all of it worthless."""
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/manifest.json").touch()
+    (tmp_path / "data/train.jsonl").touch()
+    Manifest.seal(tmp_path / "data")
     (tmp_path / "x").mkdir()
-    with pytest.raises(SettingsError, match="cannot both be kept: one lies in the other"):
+    with pytest.raises(SettingsError, match="one lies in the other|is named twice"):
         outputs(tmp_path, adapter, curve, merged).refuse_loss([tmp_path / "data"])
 
 

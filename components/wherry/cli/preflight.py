@@ -39,8 +39,9 @@ _SPLITS: Final = (
     ("quantize", "importance_split"),
 )
 """Settings that name a split; the defaults stand for stages that a pipeline may not have."""
-_TIMED: Final = "first_token_p"
-"""How the quantiles begin that evaluate takes from its `speed_runs`."""
+_QUANTILES: Final = "first_token_p"
+_TIMED: Final = f"{_QUANTILES}95"
+"""The one quantile that evaluate takes from its `speed_runs`."""
 
 
 def check_settings(plan: Plan, path: Path) -> None:
@@ -77,10 +78,15 @@ def _check_splits(read: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_runs(read: Mapping[str, Any], path: Path) -> None:
-    """Refuses a limit of a quantile that the runs of evaluate are too few for."""
-    runs = read["evaluate"].speed_runs
+    """Refuses a limit of a quantile that evaluate does not take, or has too few runs for."""
+    runs, least = read["evaluate"].speed_runs, fewest_runs(_TIMED)
     for metric in _limited(read["gate"]):
-        if metric.startswith(_TIMED) and runs < (least := fewest_runs(metric)):
+        if metric.startswith(_QUANTILES) and metric != _TIMED:
+            raise SettingsError(
+                f"{path}: the gate limits {metric}, which evaluate does not measure.",
+                remedy=f"Limit {_TIMED}, or the median: first_token.",
+            )
+        if metric == _TIMED and runs < least:
             raise SettingsError(
                 f"{path}: the gate limits {metric}, which takes {least} runs at least; speed_runs "
                 f"of evaluate is {runs}.",

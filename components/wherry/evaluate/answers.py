@@ -11,6 +11,8 @@ _BULLET: Final = re.compile(r"[+\-#]+ ")
 _MINUS: Final = re.compile("[\N{MINUS SIGN}\N{EN DASH}](?=[.\\d])")
 _NUMBER: Final = re.compile(r"(?:[<>]=?)?[+-]?(?<!\.)\.?\d")
 """How a number begins: ``<5`` and ``.5`` are others than ``5``."""
+_EMBRACED: Final = re.compile(r"<[^<>\s]+>")
+"""As models write what they were told to put in brackets: ``<5>`` is ``5``."""
 
 
 def normalise(text: str) -> str:
@@ -37,7 +39,7 @@ def _stripped(text: str) -> str:
     marks = "".join({" ", *filter(_is_punctuation, set(text))})
     start, end = len(text) - len(text.lstrip(marks)), len(text.rstrip(marks))
     number = _NUMBER.search(text)
-    if number and number.start() < start < number.end():
+    if number and number.start() < start < number.end() and not _EMBRACED.fullmatch(text):
         start = number.start()
     return text[start:end]
 

@@ -62,6 +62,11 @@ def less_is_better(metric: str) -> bool:
     return plain in COSTS or plain.endswith(_COST_ENDS)
 
 
+def is_speed(metric: str) -> bool:
+    """Says whether a metric tells how quick a model is, or a quantile of that."""
+    return _QUANTILE.sub("", metric) in SPEEDS
+
+
 def is_likelihood(metric: str) -> bool:
     """Says whether a metric tells how probable real text is: the quality of plain text's models."""
     return metric.endswith(_LIKELIHOODS)

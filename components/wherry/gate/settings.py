@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from wherry.contracts.blessing import Waiver
-from wherry.gate.metrics import SPEEDS, has_direction, is_likelihood, is_share, less_is_better
+from wherry.gate.metrics import (
+    SPEEDS,
+    has_direction,
+    is_likelihood,
+    is_share,
+    is_speed,
+    less_is_better,
+)
 
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*(/\S.*)?")
 _KINDS: Final = ("floors", "ceilings", "every", "champion", "quantization")
@@ -170,7 +177,7 @@ def _asks_quality(rules: Rules | Policy) -> bool:
 
 
 def _is_quality(metric: str) -> bool:
-    return metric not in SPEEDS and has_direction(metric)
+    return not is_speed(metric) and has_direction(metric)
 
 
 def _check(kind: str, key: str, number: float) -> None:

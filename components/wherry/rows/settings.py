@@ -67,3 +67,11 @@ class Columns:
         """The paths that the team named."""
         paths = (getattr(self, field.name) for field in fields(self))
         return tuple(path for path in paths if path)
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """Those of the team's paths without which rows are divided or judged otherwise, unseen.
+
+        A row that lacks its question is a fault anyway, and one without a system turn may be meant.
+        """
+        return tuple(path for path in (self.group, self.label, self.time, self.id) if path)

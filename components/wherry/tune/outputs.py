@@ -35,6 +35,11 @@ class Outputs:
         for folder in folders:
             refuse_foreign(folder, NOT_ASKED)
         for one, other in self._pairs(folders, inputs):
+            if one == other:
+                raise SettingsError(
+                    f"{one} is named twice: what is made there would replace the other.",
+                    remedy="Give each output a place of its own, outside the inputs.",
+                )
             if one.is_relative_to(other) or other.is_relative_to(one):
                 raise SettingsError(
                     f"{one} and {other} cannot both be kept: one lies in the other.",

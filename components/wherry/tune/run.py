@@ -142,7 +142,7 @@ def _mirror(uri: str, run: Digest) -> Mirror | None:
 
 def _step(course: Course) -> str:
     if not course.kept_step:
-        return "the untuned weights: no step lowered the eval loss"
+        return "the weights it began with: no step lowered the eval loss"
     return f"step {course.kept_step} of {course.steps}"
 
 

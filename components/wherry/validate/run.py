@@ -266,7 +266,7 @@ def _loose(
     from wherry.rows.settings import Columns
 
     named = columns or Columns()
-    unseen = set(named.mapped)
+    unseen = set(named.telling)
     total, done, rows = sum(path.stat().st_size for path in files.values()), 0, 0
     for split, path in files.items():
         for batch in read_batches(path, kind, named, strict=False, unseen=unseen):

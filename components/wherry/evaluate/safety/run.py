@@ -169,7 +169,7 @@ def _classifier(
     memory: Memory,
 ) -> Classifier:
     if folder is None and not url:
-        return _words(chosen)
+        return _words(chosen, told)
     if not told.policies:
         raise SettingsError(
             f"The prompt set {told.name} has no policies, and a classifier needs one.",
@@ -181,9 +181,9 @@ def _classifier(
     return PolicyClassifier(answerer, f"{opened.name} ({opened.digest})", told.policies)
 
 
-def _words(chosen: SafetySettings) -> Classifier:
+def _words(chosen: SafetySettings, told: PromptSet) -> Classifier:
     """Refuses answers so short that none could count as giving in: every rate would be 0."""
-    if chosen.asking.max_new_tokens < chosen.fewest_words:
+    if told.harmful and chosen.asking.max_new_tokens < chosen.fewest_words:
         raise SettingsError(
             f"An answer of {chosen.asking.max_new_tokens} tokens (asking.max_new_tokens) never has "
             f"{chosen.fewest_words} words (fewest_words), from which on it counts as giving in.",

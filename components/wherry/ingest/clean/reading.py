@@ -31,7 +31,7 @@ class Reading:
         self._settings = settings
         self._ward = ward
         self._report = report
-        self._unseen = set(settings.columns.mapped)
+        self._unseen = set(settings.columns.telling)
         self.rows = 0
         """Good rows so far."""
 

@@ -89,7 +89,7 @@ class _Sample:
         self.files = files
         self.kind = kind
         self._columns = columns
-        self._unseen = set(columns.mapped)
+        self._unseen = set(columns.telling)
         self._most = most
         self._report = report
         self.bad = 0

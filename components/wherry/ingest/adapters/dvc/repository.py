@@ -72,8 +72,12 @@ def at_version(folder: str, revision: str, config: Mapping[str, Any]) -> DVCFile
 def _add_logins(remotes: Mapping[str, dict[str, Any]]) -> None:
     """Gives HTTP stores that ask for a login that of their host; a person is never asked."""
     for remote in remotes.values():
-        remote.pop("ask_password", None)
+        asked = remote.pop("ask_password", None)
         parts = urlsplit(str(remote.get("url", "")))
+        if remote.get("auth") == "custom" and asked and parts.hostname is not None:
+            # A header of the team's own: its value is the password of netrc.
+            remote["password"] = (login_for(parts.hostname) or ("", ""))[1]
+            continue
         if remote.get("auth") != "basic" or remote.get("password") or parts.hostname is None:
             continue
         if found := login_for(parts.hostname):
