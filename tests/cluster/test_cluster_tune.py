@@ -211,7 +211,10 @@ def test_a_run_that_cannot_succeed_is_not_tried_again_and_says_why(
 def test_a_job_that_fails_for_another_reason_is_tried_as_often_as_is_said(
     cluster: "StandIn", task: Task
 ) -> None:
-    cluster.environment["PYTHONPATH"] = "/nowhere"
+    broken = task.folder / "image"
+    broken.mkdir()
+    (broken / "wherry.py").write_text("raise SystemExit(1)")  # found before one that is installed
+    cluster.environment["PYTHONPATH"] = str(broken)
     with pytest.raises(JobError, match="FailedJobs: a job failed"):
         task.run(job=task.job(retries=1))
     assert len(cluster.started) == 2
