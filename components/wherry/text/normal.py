@@ -2,12 +2,11 @@
 
 import re
 import unicodedata
-from typing import Final, Literal
+from typing import Final
 
 import polars as pl
 
-_CONTROL: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
-_CONTROL_IN_PYTHON: Final = re.compile(_CONTROL)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SPACES: Final = r"[\t-\r\x1c-\x1f ]+"
 """What Python's ``str.split`` takes for space, within ASCII."""
 _NO_BLANKS: Final = r"[\t-\r\x1c-\x1f]"
@@ -50,14 +49,4 @@ def _is_uneven(texts: pl.Series) -> pl.Series:
 
 def strip_control(text: str) -> str:
     """Gives a text without control characters but tabs and line ends."""
-    return _CONTROL_IN_PYTHON.sub("", text)
-
-
-def strip_control_series(texts: pl.Series) -> pl.Series:
-    """Gives `strip_control` of each text; nulls stay."""
-    return texts.str.replace_all(_CONTROL, "")
-
-
-def to_form(texts: pl.Series, form: Literal["NFC", "NFKC", "NFD", "NFKD"]) -> pl.Series:
-    """Brings each text to a Unicode normalisation form; nulls stay."""
-    return texts.str.normalize(form)
+    return _CONTROL.sub("", text)
