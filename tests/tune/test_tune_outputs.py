@@ -33,7 +33,9 @@ def test_an_empty_folder_and_an_older_result_are(tmp_path: Path, found: list[str
         (tmp_path / "a" / name).touch()
     if "model.json" in found:
         Manifest.seal(tmp_path / "a")
+    before = sorted(tmp_path.rglob("*"))
     outputs(tmp_path).refuse_loss([tmp_path / "data"])
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,4 @@ def test_no_result_lies_in_another_or_in_an_input(
 
 def test_places_side_by_side_are_taken(tmp_path: Path) -> None:
     outputs(tmp_path, "out/a", "out/c.json", "out/m").refuse_loss([tmp_path / "out/data"])
+    assert list(tmp_path.iterdir()) == []  # to look is to make nothing

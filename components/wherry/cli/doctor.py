@@ -171,10 +171,7 @@ def _ledger() -> Finding:
     except WherryError as error:
         return Finding("ledger", False, error.message, error.remedy)
     detail = f"{found.rows} audit rows, chain verified" if found.ok else found.reason
-    remedy = f"Restore {state()} from a backup."
-    if found.first_bad is None:
-        remedy = "Find out who took the triggers away; docs/audit says how they come back."
-    return Finding("ledger", found.ok, detail, remedy)
+    return Finding("ledger", found.ok, detail, found.remedy)
 
 
 def _keys() -> Finding:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +16,8 @@ from wherry.cli.audit import kept_checkpoints
 from wherry.cli.failure import printable
 from wherry.cli.moves import open_ledger, parse_version
 from wherry.cli.options import debug_option, json_option
-from wherry.contracts.errors import SigningKeyError, StoreError
-from wherry.ledger import Ledger
+from wherry.contracts.errors import SigningKeyError
 from wherry.ledger.actor import process_actor
-from wherry.ledger.checkpoints import Signed
 from wherry.ledger.standing import check_fit
 from wherry.signing import (
     BLESSING,
@@ -122,7 +119,7 @@ def uphold(model: str, reason: str, as_json: bool) -> None:
     with open_ledger() as ledger:
         release = ledger.find(name, version)
         check_fit(release)
-        _check_whole(ledger, held)
+        ledger.verify(held).check()
         blessing, came = ledger.blessing_of(name, version), ledger.log.came_in(release, held)
     what = f"the blessing of {name} v{version}"
     key = KeyFolder(keys_folder()).uphold(blessing, BLESSING, what, reason, _now(), came=came)
@@ -186,17 +183,6 @@ def _you() -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _check_whole(ledger: Ledger, held: Iterable[Signed]) -> None:
-    """Refuses to vouch for what a store tells that somebody changed."""
-    found = ledger.verify(held)
-    if not found.ok:
-        raise StoreError(
-            f"The audit trail does not hold, so what it says of versions may be anybody's: "
-            f"{found.reason}",
-            remedy="Run `wherry audit verify`, find out who wrote there, and restore the store.",
-        )
 
 
 def _tell(key: TrustedKey, what: str, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from wherry.contracts import Blessing, Code, Dataset, Digest, Lineage, Metric, Scores
+from wherry.contracts.errors import StoreError
 from wherry.contracts.record import Record
 
 CHAMPION: Final = "champion"
@@ -295,3 +296,19 @@ class Verification:
     skewed: tuple[int, ...] = ()
     """The first rows whose time is before that of the row before them: a clock was wrong. Order
     is that of `seq`, so nothing else is."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a store that does not hold."""
+        if self.first_bad is None:
+            return "Find out who took the triggers away; docs/audit says how they come back."
+        return "Find out who changed it, and restore it from a backup."
+
+    def check(self) -> None:
+        """Refuses a store that does not hold: what it says of versions may be anybody's.
+
+        Raises:
+            StoreError: naming what is wrong.
+        """
+        if not self.ok:
+            raise StoreError(f"The audit trail does not hold: {self.reason}", remedy=self.remedy)

@@ -11,7 +11,7 @@ import msgspec
 
 from wherry.contracts import ArtifactRef, Digest, Manifest
 from wherry.contracts.digest import FileEntry
-from wherry.contracts.errors import MissingError, SettingsError, StoreError
+from wherry.contracts.errors import MissingError, SettingsError
 from wherry.contracts.files import staged_folder
 from wherry.contracts.record import Record
 from wherry.ledger.checkpoints import Signed
@@ -91,7 +91,7 @@ def export_case(
             f"{destination} is there already.", remedy="Name a folder that is not there yet."
         )
     facts = gathered(ledger, name, version)
-    _check_whole(ledger)
+    ledger.verify().check()
     release = facts.release
     ref = ArtifactRef(release.uri, release.digest, release.size)
     # A retention policy may have given the file up; its records are asked for all the same.
@@ -125,16 +125,6 @@ def gathered(ledger: Ledger, name: str, version: int) -> Facts:
         approvals=ledger.approvals(name, version),
         deployments=tuple(one for one in ledger.deployments(name) if one.version == version),
     )
-
-
-def _check_whole(ledger: Ledger) -> None:
-    """Refuses tables that say other than the rows: the files would not be what was recorded."""
-    found = ledger.verify()
-    if not found.ok:
-        remedy = "Find out who changed it, and restore it from a backup."
-        if found.first_bad is None:
-            remedy = "Find out who took them away; docs/audit says how they come back."
-        raise StoreError(f"the store does not hold together: {found.reason}", remedy=remedy)
 
 
 def _is_about(row: AuditRow, name: str, version: int) -> bool:
